@@ -1,0 +1,180 @@
+"""The run record, schema version 1: everything a report needs to know, and nothing else passes from training to drawing.
+
+``record.json`` is the `Record` below; ``metrics.jsonl`` holds one `MetricRow` a line; ``flow.npz`` the arrays of `flow.py`.
+A field may be added within a version; renaming, removing or changing the meaning of one raises SCHEMA_VERSION.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class Part(BaseModel):
+    """A frozen piece of the record that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True, ser_json_inf_nan="constants")
+
+
+class Machine(Part):
+    """Where the numbers were measured."""
+
+    platform: str  # "Linux-6.1-x86_64"
+    processor: str  # "AMD EPYC 7B13"
+    cores: int
+    jobs: int  # runs trained at the same time
+    threads_per_run: int
+    cpu_level: str  # the level the native core chose: "x86-64-v3", "neon", "none"
+    python: str
+    packages: dict[str, str]  # {"torch": "2.13.0", ...}
+
+
+class Metric(Part):
+    """The number by which the cells are compared."""
+
+    name: str
+    better: Literal["lower", "higher"]
+
+
+class Baseline(Part):
+    """A score that needs no network."""
+
+    name: str
+    score: float
+    explanation: str = ""
+
+
+class Source(Part):
+    """The file the task was made from."""
+
+    path: str
+    sha256: str
+    size: str
+
+
+class TaskFacts(Part):
+    """What was to be learned."""
+
+    name: str
+    description: str
+    input_size: int
+    output_size: int
+    sequence_length: int
+    goal: float | None
+    needed_lag: int | None
+    needed_lag_is_estimated: bool
+    source: Source | None
+
+
+class Settings(Part):
+    """What was asked for; enough to run the comparison again."""
+
+    source: str  # a task's name, a built-in's name or a path
+    options: dict[str, str | int | list[str]]  # the task's own options: length, target, window, horizon, time, inputs
+    cells: list[str]
+    seeds: list[int]
+    hidden_size: int  # of the reference cell
+    match: Literal["parameters", "hidden-size", "time"]
+    learning_rates: list[float]
+    batch_size: int
+    max_steps: int
+    time_budget_s: float | None
+    clip_norm: float
+    validate_every: int
+
+
+class Run(Part):
+    """One network trained once."""
+
+    cell: str
+    seed: int
+    hidden_size: int
+    parameters: int
+    learning_rate: float
+    is_chosen: bool  # False: a learning rate that the search on the first seed passed over
+    score: float  # test score at the best validation step
+    validation_score: float
+    solved: bool | None  # None where the task has no goal
+    steps: int  # steps trained
+    best_step: int
+    seconds: float
+    stopped_because: Literal["solved", "max steps", "no improvement", "time budget", "not finite"]
+    horizon: int | None  # gradient horizon after training, in steps; None where nothing could be measured
+    horizon_is_censored: bool
+    horizon_before: int | None  # the same before training
+    folder: str
+
+
+class CellSummary(Part):
+    """One cell over its seeds."""
+
+    cell: str
+    seeds: int
+    hidden_size: int
+    parameters: int
+    learning_rate: float
+    mean_score: float
+    std_score: float | None  # sample standard deviation; None below two seeds
+    seconds: float  # mean training time of a run
+    solved: int | None  # runs that reached the goal
+    horizon: float | None  # median over seeds
+    step_time_ms: float | None = None  # measured for match = "time"
+
+
+class ContextPoint(Part):
+    """The score when the networks see only the last `steps` steps."""
+
+    steps: int
+    score: float
+
+
+class Verdict(Part):
+    """Which cell to use, and why."""
+
+    winner: str | None
+    tied: list[str]  # cells that reach the goal in every seed, where more than one does
+    text: str  # one sentence
+    reasons: list[str]  # one sentence a cell: why it lost or held
+    difference: float | None  # winner or leader minus runner-up
+    interval: tuple[float, float] | None  # 95 % Welch interval of that difference
+
+
+class Record(Part):
+    """The whole comparison."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    name: str
+    status: Literal["running", "complete"]
+    created: str  # ISO 8601, UTC
+    command: str
+    gatewise_version: str
+    machine: Machine
+    task: TaskFacts
+    settings: Settings
+    metric: Metric
+    baselines: list[Baseline]
+    runs: list[Run]
+    cells: list[CellSummary]
+    context: list[ContextPoint]  # empty where the needed lag is known
+    verdict: Verdict | None
+    report: str | None
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=True, ser_json_inf_nan="constants"
+    )
+
+
+class MetricRow(Part):
+    """One validation during training."""
+
+    cell: str
+    seed: int
+    learning_rate: float
+    step: int
+    training_loss: float  # mean since the last row
+    validation_score: float
+    gradient_norm: float  # mean norm before clipping, since the last row
+    seconds: float
