@@ -1,0 +1,8 @@
+from gatewise import cells as cells
+from gatewise import flow as flow
+from gatewise import nn as nn
+from gatewise import tasks as tasks
+from gatewise.nn import record as record
+from gatewise.training import load as load
+
+__version__: str

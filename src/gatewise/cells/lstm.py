@@ -1,0 +1,74 @@
+"""The LSTM with forget gate, without peepholes: the form that torch.nn computes.
+
+References
+----------
+Hochreiter, S., Schmidhuber, J. (1997). Long short-term memory. Neural Computation 9(8). doi:10.1162/neco.1997.9.8.1735
+Gers, F. A., Schmidhuber, J., Cummins, F. (2000). Learning to forget: continual prediction with LSTM. Neural Computation
+12(10). doi:10.1162/089976600300015015 (the forget gate; the 1997 cell has none and truncates the gradient).
+Sak, H., Senior, A., Beaufays, F. (2014). Long short-term memory based recurrent neural network architectures for large
+vocabulary speech recognition. arXiv:1402.1128 (the projection).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gatewise.cells.cell import Cell, Gates, State, Weights, cell_state, chunk_gates, scale_rows
+
+
+class LSTM(Cell):
+    """The cell keeps what the forget gate leaves, adds what the input gate lets in, shows what the output gate passes.
+
+    ::
+
+        i, f, o = sigma(W_i. x_t + b_i. + W_h. h_{t-1} + b_h.)      g = tanh(the same with its own weights)
+        c_t = f * c_{t-1} + i * g
+        h_t = o * tanh(c_t)            with a projection: h_t = W_hr (o * tanh(c_t))
+    """
+
+    name = "LSTM"
+    gate_names = ("input_gate", "forget_gate", "cell_gate", "output_gate")
+    has_cell_state = True
+    memory_gate = "forget_gate"
+
+    def step(self, projected: Tensor, previous: State, weights: Weights) -> tuple[State, Gates]:
+        preactivation = projected + F.linear(previous.hidden, weights.recurrent, weights.recurrent_bias)
+        a_i, a_f, a_g, a_o = chunk_gates(preactivation, 4)
+        i, f, g, o = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g), torch.sigmoid(a_o)
+        c = f * cell_state(previous) + i * g
+        h = o * torch.tanh(c)
+        if weights.projection is not None:
+            h = F.linear(h, weights.projection)
+        return State(h, c), {"input_gate": i, "forget_gate": f, "cell_gate": g, "output_gate": o}
+
+    def step_jacobian(self, previous: State, state: State, gates: Gates, weights: Weights) -> Tensor:
+        """J of s = [h; c]::
+
+            dc/dc = diag(f)
+            dc/dh = A = diag(c_{t-1} f(1-f)) W_hf + diag(g i(1-i)) W_hi + diag(i(1-g^2)) W_hg
+            dh/dc = diag(o (1-tanh^2 c_t) f)
+            dh/dh = diag(tanh(c_t) o(1-o)) W_ho + diag(o (1-tanh^2 c_t)) A
+
+        With a projection the two h rows are multiplied from the left by W_hr.
+        """  # noqa: D205, D400 - the docstring is the formula
+        i, f, g, o = (gates[name] for name in self.gate_names)
+        W_hi, W_hf, W_hg, W_ho = chunk_gates(weights.recurrent, 4, dim=0)  # noqa: N806 - the paper's letters
+        tanh_c = torch.tanh(cell_state(state))
+        dh_dc_now = o * (1 - tanh_c * tanh_c)
+        dc_dh = (
+            scale_rows(cell_state(previous) * f * (1 - f), W_hf)
+            + scale_rows(g * i * (1 - i), W_hi)
+            + scale_rows(i * (1 - g * g), W_hg)
+        )
+        dc_dc = torch.diag_embed(f)
+        dh_dh = scale_rows(tanh_c * o * (1 - o), W_ho) + scale_rows(dh_dc_now, dc_dh)
+        dh_dc = torch.diag_embed(dh_dc_now * f)
+        if weights.projection is not None:
+            dh_dh, dh_dc = weights.projection @ dh_dh, weights.projection @ dh_dc
+        return torch.cat([torch.cat([dh_dh, dh_dc], dim=-1), torch.cat([dc_dh, dc_dc], dim=-1)], dim=-2)
+
+    def output_slope(self, state: State, gates: Gates) -> Tensor:
+        """Return o (1 - tanh^2 c_t) (..., H): how the hidden state of the same step, before any projection, follows c_t."""
+        return gates["output_gate"] * (1 - torch.tanh(cell_state(state)) ** 2)

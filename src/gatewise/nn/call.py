@@ -1,0 +1,143 @@
+"""One call of a recurrent layer, brought to a single form, and its results handed back in the form they were asked in.
+
+torch.nn's layers take padded or packed, batched or unbatched, time-major or batch-first input; ours take `lengths` too. The
+paths that compute (`paths.py`) see only a `Call`: time-major, batched, with states for every layer and direction.
+
+Shapes: T steps, N sequences, I inputs, H hidden units, P projection (P = H without one), L*D layers times directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import RNNBase
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from gatewise.cells import State
+from gatewise.nn.weights import equations_of, num_directions
+
+Lengths = Sequence[int] | Tensor | int
+HiddenState = Tensor | tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a layer was asked to compute."""
+
+    inputs: Tensor  # (T, N, I)
+    initial: State  # hidden (L*D, N, P), cell (L*D, N, H)
+    lengths: Tensor | None  # (N,) int64 on the CPU, 0..T; None: every sequence has all T steps
+    is_batched: bool
+    is_batch_first: bool
+    packed: PackedSequence | None  # the input itself where it came packed
+
+
+def read_call(
+    layer: RNNBase, inputs: Tensor | PackedSequence, hx: HiddenState | None = None, lengths: Lengths | None = None
+) -> Call:
+    """Check the arguments of a call as torch.nn does and return them in one form.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        What torch.nn's layers raise for the same mistakes, and for `lengths` that do not fit the input.
+    """
+    if isinstance(inputs, PackedSequence):
+        if lengths is not None:
+            raise ValueError("lengths must not be given with a PackedSequence, which has its own; pass one or the other")
+        layer.check_input(inputs.data, inputs.batch_sizes)
+        padded, packed_lengths = pad_packed_sequence(inputs)
+        initial = _initial_state(layer, hx, padded, is_batched=True)
+        return Call(padded, initial, packed_lengths, is_batched=True, is_batch_first=False, packed=inputs)
+    if inputs.dim() not in (2, 3):
+        raise ValueError(f"{type(layer).__name__}: Expected input to be 2D or 3D, got {inputs.dim()}D instead")
+    is_batched = inputs.dim() == 3
+    if not is_batched:
+        inputs = inputs.unsqueeze(1)
+    elif layer.batch_first:
+        inputs = inputs.transpose(0, 1)
+    layer.check_input(inputs, None)
+    if inputs.shape[0] == 0:
+        raise RuntimeError(f"Expected sequence length to be larger than 0 in {type(layer).__name__}")
+    checked_lengths = None if lengths is None else check_lengths(lengths, inputs.shape[0], inputs.shape[1], is_batched)
+    initial = _initial_state(layer, hx, inputs, is_batched)
+    return Call(inputs, initial, checked_lengths, is_batched, layer.batch_first and is_batched, packed=None)
+
+
+def check_lengths(lengths: Lengths, num_steps: int, num_sequences: int, is_batched: bool) -> Tensor:
+    """Return `lengths` as (N,) int64 on the CPU, or say what is wrong with them."""
+    if is_batched == isinstance(lengths, int):
+        expected = f"{num_sequences} lengths, one a sequence" if is_batched else "one int, since the input is unbatched"
+        raise ValueError(f"lengths must be {expected}, got {lengths!r}")
+    tensor = torch.as_tensor([lengths] if isinstance(lengths, int) else lengths).detach().cpu()
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        raise TypeError(f"lengths must be integers, got {tensor.dtype}")
+    if tensor.shape != (num_sequences,):
+        raise ValueError(f"lengths must have shape ({num_sequences},), one a sequence, got {tuple(tensor.shape)}")
+    outside = ((tensor < 0) | (tensor > num_steps)).nonzero().flatten().tolist()
+    if outside:
+        first = outside[0]
+        raise ValueError(f"lengths must be between 0 and {num_steps}, got {int(tensor[first])} for sequence {first}")
+    return tensor.to(torch.int64)
+
+
+def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | PackedSequence, HiddenState]:
+    """Return (output, h_n) or (output, (h_n, c_n)) in the form in which the input came.
+
+    Parameters
+    ----------
+    call : Call
+    output : Tensor
+        (T, N, D*P), zero past each sequence's end.
+    final : State
+        hidden (L*D, N, P), cell (L*D, N, H).
+    """
+    returned: Tensor | PackedSequence = output
+    if call.packed is not None:
+        returned = pack_like(output, call.packed)
+    elif not call.is_batched:
+        returned = output.squeeze(1)
+        final = final.map(lambda state: state.squeeze(1))
+    elif call.is_batch_first:
+        returned = output.transpose(0, 1)
+    return returned, final.hidden if final.cell is None else (final.hidden, final.cell)
+
+
+def pack_like(padded: Tensor, packed: PackedSequence) -> PackedSequence:
+    """Pack (T, N, *) into the order and batch sizes of `packed`."""
+    sorted_first = padded if packed.sorted_indices is None else padded.index_select(1, packed.sorted_indices)
+    lengths = (packed.batch_sizes.unsqueeze(1) > torch.arange(int(packed.batch_sizes[0]))).sum(0)
+    data = pack_padded_sequence(sorted_first, lengths).data
+    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+def _initial_state(layer: RNNBase, hx: HiddenState | None, inputs: Tensor, is_batched: bool) -> State:
+    """Return the states before the first step, zeros where none were given; `inputs` is (T, N, I)."""
+    has_cell_state = equations_of(layer).has_cell_state
+    rows = layer.num_layers * num_directions(layer)
+    hidden_shape = (rows, inputs.shape[1], layer.proj_size or layer.hidden_size)
+    cell_shape = (rows, inputs.shape[1], layer.hidden_size)
+    if hx is None:
+        return State(inputs.new_zeros(hidden_shape), inputs.new_zeros(cell_shape) if has_cell_state else None)
+    if has_cell_state != isinstance(hx, (tuple, list)):
+        expected = "a pair (h_0, c_0)" if has_cell_state else "one tensor h_0"
+        raise RuntimeError(f"{type(layer).__name__}: Expected hx to be {expected}, got {type(hx).__name__}")
+    hidden, cell = hx if isinstance(hx, (tuple, list)) else (hx, None)
+    hidden = _batched(hidden, is_batched, "h_0")
+    layer.check_hidden_size(hidden, hidden_shape, "Expected h_0 of shape {}, got {}")
+    if cell is not None:
+        cell = _batched(cell, is_batched, "c_0")
+        layer.check_hidden_size(cell, cell_shape, "Expected c_0 of shape {}, got {}")
+    return State(hidden, cell)
+
+
+def _batched(state: Tensor, is_batched: bool, name: str) -> Tensor:
+    """Return a given initial state as (L*D, N, H); without a batch it comes as (L*D, H)."""
+    expected = 3 if is_batched else 2
+    if state.dim() != expected:
+        kind = "batched" if is_batched else "unbatched"
+        raise RuntimeError(f"For {kind} {expected}-D input {name} should also be {expected}-D but got {state.dim()}-D tensor")
+    return state if is_batched else state.unsqueeze(1)

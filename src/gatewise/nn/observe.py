@@ -1,0 +1,62 @@
+"""Watching every recurrent layer inside a model while it runs, torch's layers and ours alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn import Module, RNNBase
+
+from gatewise.nn.call import hand_back, read_call
+from gatewise.nn.composite import Run, run_composite
+from gatewise.nn.layers import _Layer
+
+OnRun = Callable[[str, RNNBase, Run], None]
+
+_KNOWN_FORWARDS = (torch.nn.RNN.forward, torch.nn.LSTM.forward, torch.nn.GRU.forward, _Layer.forward)
+
+
+def recurrent_layers(model: Module) -> tuple[dict[str, RNNBase], dict[str, str]]:
+    """Return the recurrent layers of `model` by qualified name, and those that cannot be watched with the reason."""
+    watched: dict[str, RNNBase] = {}
+    skipped: dict[str, str] = {}
+    for name, module in model.named_modules():
+        if not isinstance(module, RNNBase):
+            continue
+        if type(module).forward in _KNOWN_FORWARDS:
+            watched[name] = module
+        else:
+            skipped[name] = f"{type(module).__name__} overrides forward, so its equations are unknown"
+    return watched, skipped
+
+
+@contextmanager
+def observed(layers: dict[str, RNNBase], on_run: OnRun) -> Iterator[None]:
+    """Let `layers` compute on the composite path while the context lasts, and hand each run to `on_run`.
+
+    The layers' `forward` is replaced on the instances alone and put back on exit, whatever happens inside.
+    """
+    before = {name: layer.__dict__.get("forward") for name, layer in layers.items()}
+    for name, layer in layers.items():
+        layer.__dict__["forward"] = _observing_forward(name, layer, on_run)
+    try:
+        yield
+    finally:
+        for name, layer in layers.items():
+            del layer.__dict__["forward"]
+            if before[name] is not None:
+                layer.__dict__["forward"] = before[name]
+
+
+def _observing_forward(name: str, layer: RNNBase, on_run: OnRun) -> Callable[..., Any]:
+    def forward(input: Any, hx: Any = None, **lengths: Any) -> Any:
+        call = read_call(layer, input, hx, **lengths)
+        run = run_composite(layer, call)
+        if isinstance(layer, _Layer):
+            layer.__dict__["_path"] = "composite"
+        on_run(name, layer, run)
+        return hand_back(call, run.output, run.final)
+
+    return forward

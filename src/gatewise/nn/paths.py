@@ -1,0 +1,73 @@
+"""Which path computes a call: the one seam between the layers and what runs underneath.
+
+"torch"      torch's own kernels; they return no gates and no states between the steps.
+"composite"  `composite.py`: everything is kept, and everything is differentiable.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, _VF
+from torch.nn import RNNBase
+
+from gatewise.cells import State
+from gatewise.nn import ragged
+from gatewise.nn.call import Call
+from gatewise.nn.composite import run_composite
+
+Path = Literal["composite", "torch"]
+
+
+def choose_path(call: Call) -> Path:
+    """Return the path that computes `call` fastest where nothing but the result is wanted."""
+    # torch can pack no batch in which every sequence is empty.
+    is_empty = call.lengths is not None and not call.lengths.any()
+    return "composite" if is_empty else "torch"
+
+
+def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:
+    """Compute `call` on `path`.
+
+    Returns
+    -------
+    output : Tensor
+        (T, N, D*P), zero past each sequence's end.
+    final : State
+        hidden (L*D, N, P), cell (L*D, N, H).
+    """
+    if path == "composite":
+        result = run_composite(layer, call)
+        return result.output, result.final
+    if call.lengths is not None:
+        return _run_torch_ragged(layer, call, call.lengths)
+    return _call_kernel(layer, call.inputs, call.initial, batch_sizes=None)
+
+
+def _run_torch_ragged(layer: RNNBase, call: Call, lengths: Tensor) -> tuple[Tensor, State]:
+    """Pack for torch's kernel, which takes no empty sequence; those keep their initial state."""
+    num_steps, num_sequences = call.inputs.shape[:2]
+    packed, nonempty = ragged.pack_nonempty(call.inputs, lengths)
+    order = nonempty.to(packed.data.device)
+    if packed.sorted_indices is not None:
+        order = order[packed.sorted_indices]
+    data, ended = _call_kernel(layer, packed.data, call.initial.map(lambda state: state[:, order]), packed.batch_sizes)
+    output = ragged.unpack_nonempty(packed._replace(data=data), nonempty, num_steps, num_sequences)
+    hidden = call.initial.hidden.index_copy(1, order, ended.hidden)
+    if call.initial.cell is None or ended.cell is None:
+        return output, State(hidden)
+    return output, State(hidden, call.initial.cell.index_copy(1, order, ended.cell))
+
+
+def _call_kernel(layer: RNNBase, inputs: Tensor, initial: State, batch_sizes: Tensor | None) -> tuple[Tensor, State]:
+    """Call torch's kernel of the layer's kind on (T, N, I), or on packed data with its batch sizes."""
+    kernel = getattr(_VF, layer.mode.lower())
+    layer._update_flat_weights()
+    hx = initial.hidden if initial.cell is None else (initial.hidden, initial.cell)
+    options = (layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional)
+    if batch_sizes is None:
+        output, *final = kernel(inputs, hx, layer._flat_weights, *options, False)  # False: time-major
+    else:
+        output, *final = kernel(inputs, batch_sizes, hx, layer._flat_weights, *options)
+    return output, State(*final)

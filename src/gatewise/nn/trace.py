@@ -1,0 +1,169 @@
+"""Everything a layer computed on one call: every hidden state, cell state and gate, by step.
+
+Shapes: T steps, N sequences (1 for an unbatched input), H hidden units, P projection (P = H without one); the first axis
+L*D is layer, then direction, in the order of h_n. Step axes are input positions, time-major whatever batch_first says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import RNNBase
+from torch.nn.utils.rnn import PackedSequence
+
+from gatewise.cells import Cell, Weights
+from gatewise.cells.cell import cell_state
+from gatewise.nn.call import hand_back
+from gatewise.nn.composite import Run
+from gatewise.nn.ragged import valid_steps
+from gatewise.nn.weights import equations_of, num_directions, weights_of
+
+Direction = Literal["forward", "reverse"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The states and gates of one call; differentiable where the call was.
+
+    Attributes
+    ----------
+    hidden : Tensor of shape (L*D, T, N, P)
+        h_t, zero past each sequence's end.
+    cell : Tensor of shape (L*D, T, N, H) or None
+        c_t; None for RNN and GRU.
+    gates : dict of str to Tensor of shape (L*D, T, N, H)
+        By name in torch's order, after the activation; {} for the RNN.
+    output : Tensor or PackedSequence
+        What the layer itself returns as output, in the form the input had.
+    h_0, h_n : Tensor of shape (L*D, N, P)
+    c_0, c_n : Tensor of shape (L*D, N, H) or None
+    lengths : Tensor of shape (N,) or None
+        None where every sequence has all T steps.
+    equations : gatewise.cells.Cell
+    num_layers, num_directions : int
+    """
+
+    hidden: Tensor
+    cell: Tensor | None
+    gates: dict[str, Tensor]
+    output: Tensor | PackedSequence
+    h_0: Tensor
+    c_0: Tensor | None
+    h_n: Tensor
+    c_n: Tensor | None
+    lengths: Tensor | None
+    equations: Cell
+    num_layers: int
+    num_directions: int
+    _weights: tuple[Weights, ...]
+    _versions: tuple[tuple[str, Tensor, int], ...]
+
+    def layer(self, index: int, direction: Direction = "forward") -> LayerTrace:
+        """Return the part of one layer and direction.
+
+        Raises
+        ------
+        IndexError
+            If there is no such layer or direction.
+        """
+        if direction not in ("forward", "reverse"):
+            raise ValueError(f"direction must be 'forward' or 'reverse', got {direction!r}")
+        if not 0 <= index < self.num_layers:
+            raise IndexError(f"layer must be between 0 and {self.num_layers - 1}, got {index}")
+        if direction == "reverse" and self.num_directions == 1:
+            raise IndexError("this layer is not bidirectional and has no 'reverse' direction")
+        row = index * self.num_directions + (direction == "reverse")
+        return LayerTrace(
+            hidden=self.hidden[row],
+            cell=None if self.cell is None else self.cell[row],
+            gates={name: gate[row] for name, gate in self.gates.items()},
+            h_0=self.h_0[row],
+            c_0=None if self.c_0 is None else self.c_0[row],
+            is_reverse=direction == "reverse",
+        )
+
+    def weights(self, index: int) -> Weights:
+        """Return the weights of row `index` on the L*D axis, as they were when the trace was made.
+
+        Raises
+        ------
+        RuntimeError
+            If a parameter was changed in place since, for instance by an optimizer's step.
+        """
+        for name, parameter, version in self._versions:
+            if parameter._version != version:
+                raise RuntimeError(f"{name} was changed after this trace was made; call trace again")
+        return self._weights[index]
+
+    def valid(self) -> Tensor:
+        """Return (T, N) bool: whether step t lies inside sequence n."""
+        num_steps, num_sequences = self.hidden.shape[1:3]
+        if self.lengths is None:
+            return torch.ones(num_steps, num_sequences, dtype=torch.bool)
+        return valid_steps(self.lengths, num_steps)
+
+    def detach(self) -> Trace:
+        """Return the same values without their autograd graph, which is so let go."""
+        def let_go(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.detach()
+
+        packed = isinstance(self.output, PackedSequence)
+        return replace(
+            self,
+            hidden=self.hidden.detach(),
+            cell=let_go(self.cell),
+            gates={name: gate.detach() for name, gate in self.gates.items()},
+            output=self.output._replace(data=self.output.data.detach()) if packed else self.output.detach(),
+            h_0=self.h_0.detach(),
+            c_0=let_go(self.c_0),
+            h_n=self.h_n.detach(),
+            c_n=let_go(self.c_n),
+        )
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """One layer and direction of a `Trace`: the same attributes without the L*D axis."""
+
+    hidden: Tensor  # (T, N, P)
+    cell: Tensor | None  # (T, N, H)
+    gates: dict[str, Tensor]  # name -> (T, N, H)
+    h_0: Tensor  # (N, P)
+    c_0: Tensor | None  # (N, H)
+    is_reverse: bool
+
+
+def trace_of(layer: RNNBase, run: Run) -> Trace:
+    """Collect what the composite path computed."""
+    mask = None
+    if run.call.lengths is not None:
+        past_end = ~valid_steps(run.call.lengths, len(run.call.inputs))
+        mask = past_end.unsqueeze(-1).to(run.output.device)
+
+    def collect(steps: list[list[Tensor]]) -> Tensor:
+        """Stack L*D lists of T tensors (N, H) into (L*D, T, N, H), zero past each sequence's end."""
+        stacked = torch.stack([torch.stack(of_row) for of_row in steps])
+        return stacked if mask is None else stacked.masked_fill(mask, 0)
+
+    equations = equations_of(layer)
+    rows = run.directions
+    output, _ = hand_back(run.call, run.output, run.final)
+    return Trace(
+        hidden=torch.stack([row.hidden for row in rows]),
+        cell=collect([[cell_state(state) for state in row.states] for row in rows]) if equations.has_cell_state else None,
+        gates={name: collect([[gates[name] for gates in row.gates] for row in rows]) for name in equations.gate_names},
+        output=output,
+        h_0=run.call.initial.hidden,
+        c_0=run.call.initial.cell,
+        h_n=run.final.hidden,
+        c_n=run.final.cell,
+        lengths=run.call.lengths,
+        equations=equations,
+        num_layers=layer.num_layers,
+        num_directions=num_directions(layer),
+        _weights=tuple(weights_of(layer, row) for row in range(len(rows))),
+        _versions=tuple((name, parameter, parameter._version) for name, parameter in layer.named_parameters()),
+    )
