@@ -1,7 +1,7 @@
 """What a recurrent cell is: its states and gates, one step of its equations, and the Jacobian of that step.
 
-Shapes: N sequences, I inputs, H hidden units, P projection (P = H without one), G gates, S the size of the state vector;
-``...`` stands for any leading dimensions, so one formula serves a single step and a whole recorded trace.
+Shapes: N sequences, I inputs, H hidden units, P projection (P = H without one), G gates, S the size of the state
+vector; ``...`` stands for any leading dimensions, so one formula serves a single step and a whole recorded trace.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 References
 ----------
 Cho, K., et al. (2014). Learning phrase representations using RNN encoder-decoder for statistical machine translation.
-arXiv:1406.1078. There the reset gate multiplies h_{t-1} before the product W_hn; torch (like cuDNN) applies it after, to
-W_hn h_{t-1} + b_hn, which needs one matrix product a step.
+arXiv:1406.1078. There the reset gate multiplies h_{t-1} before the product W_hn; torch (like cuDNN) applies it after,
+to W_hn h_{t-1} + b_hn, which needs one matrix product a step.
 Chung, J., Gulcehre, C., Cho, K., Bengio, Y. (2014). Empirical evaluation of gated recurrent neural networks on sequence
 modeling. arXiv:1412.3555. There z weighs the NEW state; in Cho et al. and in torch it weighs the old one.
 """
@@ -34,6 +34,7 @@ class GRU(Cell):
     memory_gate = "update_gate"
 
     def step(self, projected: Tensor, previous: State, weights: Weights) -> tuple[State, Gates]:
+        """Advance by one step; see `Cell.step`."""
         x_r, x_z, x_n = chunk_gates(projected, 3)
         h_r, h_z, h_n = chunk_gates(F.linear(previous.hidden, weights.recurrent, weights.recurrent_bias), 3)
         r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
@@ -44,7 +45,7 @@ class GRU(Cell):
     def step_jacobian(self, previous: State, state: State, gates: Gates, weights: Weights) -> Tensor:
         """J = diag(z) + diag((h_{t-1}-n) z(1-z)) W_hz
         + diag((1-z)(1-n^2)) [ diag(r) W_hn + diag((W_hn h_{t-1} + b_hn) r(1-r)) W_hr ].
-        """  # noqa: D205, D400 - the docstring is the formula
+        """  # noqa: D205 - the docstring is the formula
         r, z, n = (gates[name] for name in self.gate_names)
         W_hr, W_hz, W_hn = chunk_gates(weights.recurrent, 3, dim=0)  # noqa: N806 - the paper's letters
         b_hn = None if weights.recurrent_bias is None else chunk_gates(weights.recurrent_bias, 3)[2]

@@ -34,6 +34,7 @@ class LSTM(Cell):
     memory_gate = "forget_gate"
 
     def step(self, projected: Tensor, previous: State, weights: Weights) -> tuple[State, Gates]:
+        """Advance by one step; see `Cell.step`."""
         preactivation = projected + F.linear(previous.hidden, weights.recurrent, weights.recurrent_bias)
         a_i, a_f, a_g, a_o = chunk_gates(preactivation, 4)
         i, f, g, o = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g), torch.sigmoid(a_o)
@@ -52,7 +53,7 @@ class LSTM(Cell):
             dh/dh = diag(tanh(c_t) o(1-o)) W_ho + diag(o (1-tanh^2 c_t)) A
 
         With a projection the two h rows are multiplied from the left by W_hr.
-        """  # noqa: D205, D400 - the docstring is the formula
+        """  # noqa: D400 - the docstring is the formula
         i, f, g, o = (gates[name] for name in self.gate_names)
         W_hi, W_hf, W_hg, W_ho = chunk_gates(weights.recurrent, 4, dim=0)  # noqa: N806 - the paper's letters
         tanh_c = torch.tanh(cell_state(state))
@@ -70,5 +71,5 @@ class LSTM(Cell):
         return torch.cat([torch.cat([dh_dh, dh_dc], dim=-1), torch.cat([dc_dh, dc_dc], dim=-1)], dim=-2)
 
     def output_slope(self, state: State, gates: Gates) -> Tensor:
-        """Return o (1 - tanh^2 c_t) (..., H): how the hidden state of the same step, before any projection, follows c_t."""
+        """Return o (1 - tanh^2 c_t) (..., H): the slope of o * tanh(c_t) along c_t of the same step."""
         return gates["output_gate"] * (1 - torch.tanh(cell_state(state)) ** 2)

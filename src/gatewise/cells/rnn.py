@@ -32,6 +32,7 @@ class RNN(Cell):
         self.nonlinearity = nonlinearity
 
     def step(self, projected: Tensor, previous: State, weights: Weights) -> tuple[State, Gates]:
+        """Advance by one step; see `Cell.step`."""
         preactivation = projected + F.linear(previous.hidden, weights.recurrent, weights.recurrent_bias)
         activation = torch.tanh if self.nonlinearity == "tanh" else torch.relu
         return State(activation(preactivation)), {}

@@ -1,7 +1,7 @@
 """One call of a recurrent layer, brought to a single form, and its results handed back in the form they were asked in.
 
-torch.nn's layers take padded or packed, batched or unbatched, time-major or batch-first input; ours take `lengths` too. The
-paths that compute (`paths.py`) see only a `Call`: time-major, batched, with states for every layer and direction.
+torch.nn's layers take padded or packed, batched or unbatched, time-major or batch-first input; ours take `lengths` too.
+The paths that compute (`paths.py`) see only a `Call`: time-major, batched, with states for every layer and direction.
 
 Shapes: T steps, N sequences, I inputs, H hidden units, P projection (P = H without one), L*D layers times directions.
 """
@@ -47,7 +47,9 @@ def read_call(
     """
     if isinstance(inputs, PackedSequence):
         if lengths is not None:
-            raise ValueError("lengths must not be given with a PackedSequence, which has its own; pass one or the other")
+            raise ValueError(
+                "lengths must not be given with a PackedSequence, which has its own; pass one or the other"
+            )
         layer.check_input(inputs.data, inputs.batch_sizes)
         padded, packed_lengths = pad_packed_sequence(inputs)
         initial = _initial_state(layer, hx, padded, is_batched=True)
@@ -139,5 +141,7 @@ def _batched(state: Tensor, is_batched: bool, name: str) -> Tensor:
     expected = 3 if is_batched else 2
     if state.dim() != expected:
         kind = "batched" if is_batched else "unbatched"
-        raise RuntimeError(f"For {kind} {expected}-D input {name} should also be {expected}-D but got {state.dim()}-D tensor")
+        raise RuntimeError(
+            f"For {kind} {expected}-D input {name} should also be {expected}-D but got {state.dim()}-D tensor"
+        )
     return state if is_batched else state.unsqueeze(1)

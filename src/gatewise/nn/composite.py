@@ -1,7 +1,7 @@
 """The composite path: a whole layer, step by step, out of the cells' differentiable equations.
 
 It computes what torch.nn computes and keeps every state and gate as a node of the autograd graph, so that traces are
-differentiable and the total gradient of each step can be read off. It is the readable reference; speed is for other paths.
+differentiable and the total gradient of each step can be read off. It is the readable reference, not the fast path.
 
 Shapes: T steps, N sequences, I inputs, H hidden units, P projection, L*D layers times directions.
 """

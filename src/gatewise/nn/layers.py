@@ -1,7 +1,7 @@
 """The layers: drop-ins for torch.nn.RNN, LSTM and GRU with `trace` and `lengths`.
 
-They subclass torch.nn.RNNBase, not torch.nn.LSTM and its siblings: Dynamo refuses every instance of those three. Parameters,
-their names, initialisation and state_dict are torch's own; ``isinstance(layer, torch.nn.LSTM)`` is False.
+They subclass torch.nn.RNNBase, not torch.nn.LSTM and its siblings: Dynamo refuses every instance of those three.
+Parameters, their names, initialisation and state_dict are torch's own; ``isinstance(layer, torch.nn.LSTM)`` is False.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class _Layer(RNNBase):
         return self.__dict__.get("_path")
 
     def forward(
-        self, input: Tensor | PackedSequence, hx: HiddenState | None = None, lengths: Lengths | None = None
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 - torch's name
+        hx: HiddenState | None = None,
+        lengths: Lengths | None = None,
     ) -> tuple[Tensor | PackedSequence, HiddenState]:
         """Run the layer; input, hx and results as torch.nn's layer of the same name.
 
@@ -60,14 +63,12 @@ class _Layer(RNNBase):
         self.__dict__["_path"] = path
         return hand_back(call, *run(path, self, call))
 
-    def trace(
-        self, x: Tensor | PackedSequence, hx: HiddenState | None = None, lengths: Lengths | None = None
-    ) -> Trace:
+    def trace(self, x: Tensor | PackedSequence, hx: HiddenState | None = None, lengths: Lengths | None = None) -> Trace:
         """Run the layer and return every state and gate; arguments as in `forward`.
 
         Notes
         -----
-        Takes the composite path, a Python loop over the steps. Differentiable: losses may be built from gates and states.
+        Takes the composite path, a Python loop over the steps. Differentiable: a loss may use gates and states.
         """
         self.__dict__["_path"] = "composite"
         return trace_of(self, run_composite(self, read_call(self, x, hx, lengths)))
@@ -169,7 +170,8 @@ class LSTM(_Layer):
 
     Notes
     -----
-    Initialisation is torch's, uniform in +-1/sqrt(H): the forget gate starts near one half. Equations: gatewise.cells.lstm.
+    Initialisation is torch's, uniform in +-1/sqrt(H): the forget gate starts near one half. Equations:
+    gatewise.cells.lstm.
 
     References
     ----------
@@ -222,8 +224,9 @@ class GRU(_Layer):
 
     Notes
     -----
-    z keeps the OLD state, as in Cho et al.; in Chung et al. it weighs the new one. The reset gate acts after the product
-    W_hn h_{t-1} + b_hn, as in torch and cuDNN; in Cho et al. before it. Initialisation is torch's, uniform in +-1/sqrt(H).
+    z keeps the OLD state, as in Cho et al.; in Chung et al. it weighs the new one. The reset gate acts after the
+    product W_hn h_{t-1} + b_hn, as in torch and cuDNN; in Cho et al. before it. Initialisation is torch's, uniform in
+    +-1/sqrt(H).
 
     References
     ----------

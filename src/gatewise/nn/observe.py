@@ -51,8 +51,8 @@ def observed(layers: dict[str, RNNBase], on_run: OnRun) -> Iterator[None]:
 
 
 def _observing_forward(name: str, layer: RNNBase, on_run: OnRun) -> Callable[..., Any]:
-    def forward(input: Any, hx: Any = None, **lengths: Any) -> Any:
-        call = read_call(layer, input, hx, **lengths)
+    def forward(*arguments: Any, **keywords: Any) -> Any:
+        call = read_call(layer, *arguments, **keywords)
         run = run_composite(layer, call)
         if isinstance(layer, _Layer):
             layer.__dict__["_path"] = "composite"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
-from torch import Tensor, _VF
+from torch import _VF, Tensor
 from torch.nn import RNNBase
 
 from gatewise.cells import State

@@ -30,8 +30,8 @@ def unpack_nonempty(packed: PackedSequence, nonempty: Tensor, num_steps: int, nu
 
 
 def dropout(values: Tensor, p: float, lengths: Tensor | None) -> Tensor:
-    """Drop entries of (T, N, *) with the very mask that torch.nn draws between layers, which for ragged batches it draws in
-    packed order.
+    """Drop entries of (T, N, *) with the very mask that torch.nn draws between layers, which for ragged batches it
+    draws in packed order.
     """  # noqa: D205
     if lengths is None:
         return F.dropout(values, p)

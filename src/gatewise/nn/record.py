@@ -41,7 +41,7 @@ class RecordedCall:
 
     @property
     def gates(self) -> dict[str, Tensor]:
-        """name -> (L*D, T, N, H), after the activation; {} for the RNN."""
+        """Gates by name, (L*D, T, N, H), after the activation; {} for the RNN."""
         return self.trace.gates
 
     @property
@@ -58,22 +58,26 @@ class RecordedCall:
 
     @property
     def hidden_gradient_norm(self) -> Tensor:
-        """Euclidean norm of dL/dh_t per sequence, (L*D, T, N); a loss that is a mean over the batch scales it by 1/N."""
-        return self.hidden_gradient.norm(dim=-1)
+        """Euclidean norm of dL/dh_t per sequence, (L*D, T, N); a mean over the batch scales it by 1/N."""
+        return torch.linalg.vector_norm(self.hidden_gradient, dim=-1)
 
     @property
     def cell_gradient_norm(self) -> Tensor | None:
         """Euclidean norm of dL/dc_t per sequence, (L*D, T, N); None for RNN and GRU."""
         gradient = self.cell_gradient
-        return None if gradient is None else gradient.norm(dim=-1)
+        return None if gradient is None else torch.linalg.vector_norm(gradient, dim=-1)
 
     def _stack(self, nodes: list[list[Tensor]]) -> Tensor:
         if not self._keeps_gradients:
             raise RuntimeError("this recording was made with gradients=False and holds none")
         if not any(node.requires_grad for row in nodes for node in row):
-            raise RuntimeError("no gradient can reach this layer: it ran without grad mode or nothing in it requires grad")
+            raise RuntimeError(
+                "no gradient can reach this layer: it ran without grad mode or nothing in it requires grad"
+            )
         if all(node.grad is None for row in nodes for node in row):
-            raise RuntimeError("no backward pass has reached this layer yet; call backward on a loss made from its output")
+            raise RuntimeError(
+                "no backward pass has reached this layer yet; call backward on a loss made from its output"
+            )
         return torch.stack([torch.stack([_gradient(node) for node in row]) for row in nodes])
 
 
@@ -160,8 +164,8 @@ def record(model: Module, gates: bool = True, gradients: bool = True) -> Iterato
     Parameters
     ----------
     model : torch.nn.Module
-        Anything that contains torch.nn or gatewise RNN, LSTM or GRU layers. Its own backward, parameters and their .grad
-        are as without recording, within the accuracy of the composite path.
+        Anything that contains torch.nn or gatewise RNN, LSTM or GRU layers. Its own backward, parameters and their
+        .grad are as without recording, within the accuracy of the composite path.
     gates : bool, default True
         Keep a detached `Trace` of every call.
     gradients : bool, default True

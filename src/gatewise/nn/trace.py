@@ -1,7 +1,7 @@
 """Everything a layer computed on one call: every hidden state, cell state and gate, by step.
 
-Shapes: T steps, N sequences (1 for an unbatched input), H hidden units, P projection (P = H without one); the first axis
-L*D is layer, then direction, in the order of h_n. Step axes are input positions, time-major whatever batch_first says.
+Shapes: T steps, N sequences (1 for an unbatched input), H hidden units, P projection (P = H without one); the first
+axis L*D is layer, then direction, in the order of h_n. Step axes are input positions, time-major in every case.
 """
 
 from __future__ import annotations
@@ -107,16 +107,16 @@ class Trace:
 
     def detach(self) -> Trace:
         """Return the same values without their autograd graph, which is so let go."""
+
         def let_go(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.detach()
 
-        packed = isinstance(self.output, PackedSequence)
         return replace(
             self,
             hidden=self.hidden.detach(),
             cell=let_go(self.cell),
             gates={name: gate.detach() for name, gate in self.gates.items()},
-            output=self.output._replace(data=self.output.data.detach()) if packed else self.output.detach(),
+            output=_detach(self.output),
             h_0=self.h_0.detach(),
             c_0=let_go(self.c_0),
             h_n=self.h_n.detach(),
@@ -136,6 +136,10 @@ class LayerTrace:
     is_reverse: bool
 
 
+def _detach(output: Tensor | PackedSequence) -> Tensor | PackedSequence:
+    return output._replace(data=output.data.detach()) if isinstance(output, PackedSequence) else output.detach()
+
+
 def trace_of(layer: RNNBase, run: Run) -> Trace:
     """Collect what the composite path computed."""
     mask = None
@@ -153,7 +157,9 @@ def trace_of(layer: RNNBase, run: Run) -> Trace:
     output, _ = hand_back(run.call, run.output, run.final)
     return Trace(
         hidden=torch.stack([row.hidden for row in rows]),
-        cell=collect([[cell_state(state) for state in row.states] for row in rows]) if equations.has_cell_state else None,
+        cell=collect([[cell_state(state) for state in row.states] for row in rows])
+        if equations.has_cell_state
+        else None,
         gates={name: collect([[gates[name] for gates in row.gates] for row in rows]) for name in equations.gate_names},
         output=output,
         h_0=run.call.initial.hidden,

@@ -1,7 +1,8 @@
-"""The run record, schema version 1: everything a report needs to know, and nothing else passes from training to drawing.
+"""The run record, schema version 1: all that passes from training to drawing.
 
-``record.json`` is the `Record` below; ``metrics.jsonl`` holds one `MetricRow` a line; ``flow.npz`` the arrays of `flow.py`.
-A field may be added within a version; renaming, removing or changing the meaning of one raises SCHEMA_VERSION.
+``record.json`` is the `Record` below; ``metrics.jsonl`` holds one `MetricRow` a line; ``flow.npz`` the arrays of
+`flow.py`. A field may be added within a version; renaming, removing or changing the meaning of one raises
+SCHEMA_VERSION.
 """
 
 from __future__ import annotations

@@ -1,0 +1,55 @@
+"""`gatewise compare`: the main job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gatewise.cli import options
+
+
+def compare(
+    source: options.Source = "adding",
+    cells: Annotated[str, typer.Option(help="Cells, separated by commas.")] = "RNN,LSTM,GRU",
+    seeds: Annotated[int, typer.Option(help="Runs of each cell, with seeds 0, 1, 2 ...; a verdict needs 3.")] = 3,
+    hidden_size: Annotated[int, typer.Option(help="Hidden units of the LSTM; the other cells are matched to it.")] = 32,
+    match: Annotated[options.Match, typer.Option(help="What is made equal between the cells.")] = "parameters",
+    learning_rate: Annotated[
+        list[float] | None, typer.Option(help="A learning rate to try; may be repeated (default 0.01 and 0.003).")
+    ] = None,
+    batch_size: options.BatchSize = 32,
+    max_steps: options.MaxSteps = None,
+    time_budget: options.TimeBudget = None,
+    length: options.Length = None,
+    target: options.Target = None,
+    window: options.Window = None,
+    horizon: options.Horizon = None,
+    time: options.Time = None,
+    inputs: options.Inputs = None,
+    jobs: options.Jobs = None,
+    name: options.Name = None,
+    out: options.Out = None,
+    force: options.Force = False,
+    json: options.Json = False,
+) -> None:
+    """Train RNN, LSTM and GRU fairly on one task and write a report that says which to use and why."""
+    from gatewise.cli.run import run_comparison
+    from gatewise.compare import CompareSettings, TaskChoice
+    from gatewise.training import check_cell
+
+    if seeds < 1:
+        raise typer.BadParameter(f"must be at least 1, got {seeds}", param_hint="--seeds")
+    choice = TaskChoice(source, length, target, window, horizon, time, tuple(inputs or ()))
+    settings = CompareSettings(
+        cells=tuple(check_cell(cell.strip()) for cell in cells.split(",")),
+        seeds=tuple(range(seeds)),
+        hidden_size=hidden_size,
+        match=match,
+        learning_rates=tuple(learning_rate or CompareSettings.learning_rates),
+        batch_size=batch_size,
+        max_steps=max_steps,
+        time_budget_s=time_budget,
+        jobs=jobs,
+    )
+    run_comparison(choice, settings, name=name, out=out, force=force, is_json=json)

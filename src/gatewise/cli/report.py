@@ -1,0 +1,17 @@
+"""`gatewise report`: draw the report of a run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(run: Annotated[Path, typer.Argument(help="A run's folder: runs/adding-T100.")]) -> None:
+    """Draw the report of a finished or interrupted run again from its record."""
+    from gatewise.cli.run import write_report
+    from gatewise.records import open_folder
+
+    folder = open_folder(run)
+    print(write_report(folder, folder.read_record()))  # noqa: T201

@@ -1,0 +1,65 @@
+"""What `compare` and `train` do once their options are read: run, draw, say what came of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from gatewise.cli.progress import BarProgress, LineProgress
+from gatewise.cli.summary import print_summary
+from gatewise.compare import CompareSettings, Comparison, TaskChoice
+from gatewise.errors import GatewiseError
+from gatewise.records import Record, RunFolder, create_exact_folder, create_folder
+from gatewise.report import render
+
+RUNS = Path("runs")
+RUN_FIELDS = {
+    "cell", "seed", "hidden_size", "parameters", "learning_rate", "is_chosen",
+    "score", "solved", "steps", "seconds", "horizon", "horizon_is_censored",
+}  # fmt: skip
+
+
+def run_comparison(
+    choice: TaskChoice, settings: CompareSettings, name: str | None, out: Path | None, force: bool, is_json: bool
+) -> None:
+    """Run a comparison into a new folder, write its report and print the result."""
+    if force and out is None:
+        raise GatewiseError("--force goes with --out: without it a new name is found and nothing is ever replaced")
+    task = choice.open()
+    folder = create_exact_folder(out, force) if out is not None else create_folder(RUNS, name or task.name)
+    comparison = Comparison(choice, task, settings, folder, command=shlex.join(["gatewise", *sys.argv[1:]]))
+    progress_class = BarProgress if sys.stderr.isatty() else LineProgress
+    try:
+        with progress_class(task, comparison.num_runs, comparison.max_steps, comparison.jobs) as progress:
+            record = comparison.run(progress)
+    except KeyboardInterrupt:
+        finished = len(comparison.outcomes)
+        raise GatewiseError(
+            f"interrupted after {finished} of {comparison.num_runs} runs; they are kept in {folder.path}"
+        ) from None
+    report = write_report(folder, record)
+    if is_json:
+        print(json.dumps(heart_of(record, report), indent=1))  # noqa: T201
+    else:
+        print_summary(record, report)
+
+
+def write_report(folder: RunFolder, record: Record) -> Path:
+    """Draw the report of a run from what is on the disk."""
+    return folder.write_report(render(record, folder.read_metrics(), folder.read_flow()))
+
+
+def heart_of(record: Record, report: Path) -> dict[str, object]:
+    """Return the part of the record that `--json` prints."""
+    return {
+        "schema": record.schema_version,
+        "name": record.name,
+        "task": record.task.model_dump(),
+        "metric": record.metric.model_dump(),
+        "baselines": [{"name": baseline.name, "score": baseline.score} for baseline in record.baselines],
+        "runs": [run.model_dump(include=RUN_FIELDS) for run in record.runs],
+        "verdict": record.verdict.model_dump() if record.verdict else None,
+        "report": str(report),
+    }

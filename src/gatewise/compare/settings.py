@@ -1,0 +1,103 @@
+"""What a comparison needs to know, and what it takes where nothing was said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gatewise.compare.matching import Match
+from gatewise.data import open_source
+from gatewise.errors import UsageError
+from gatewise.tasks import MEMORY_TASKS, Task
+
+
+@dataclass(frozen=True)
+class TaskChoice:
+    """Which task, in words that another process can repeat."""
+
+    source: str = "adding"  # a memory task, a built-in's name or a file
+    length: int | None = None
+    target: str | None = None
+    window: int | None = None
+    horizon: int | None = None
+    time: str | None = None
+    inputs: tuple[str, ...] = ()
+
+    def open(self) -> Task:
+        """Make the task, reading its data.
+
+        Raises
+        ------
+        UsageError, DataError
+            Where the options do not fit or the data cannot be used.
+        """
+        if self.source in MEMORY_TASKS and not Path(self.source).exists():
+            self._refuse_table_options()
+            task_class = MEMORY_TASKS[self.source]
+            return task_class() if self.length is None else task_class(self.length)
+        return open_source(
+            self.source,
+            target=self.target,
+            window=self.window,
+            horizon=self.horizon,
+            time=self.time,
+            inputs=self.inputs,
+            length=self.length,
+        )
+
+    def options(self) -> dict[str, str | int | list[str]]:
+        """Return the options that were given, for the record."""
+        given = {
+            "length": self.length,
+            "target": self.target,
+            "window": self.window,
+            "horizon": self.horizon,
+            "time": self.time,
+            "inputs": list(self.inputs) or None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _refuse_table_options(self) -> None:
+        for name in ("target", "window", "horizon", "time", "inputs"):
+            if getattr(self, name):
+                raise UsageError(f"--{name} is for tables; {self.source!r} is a memory task, which takes --length")
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """How the cells are compared."""
+
+    cells: tuple[str, ...] = ("RNN", "LSTM", "GRU")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    hidden_size: int = 32
+    match: Match = "parameters"
+    learning_rates: tuple[float, ...] = (1e-2, 3e-3)
+    batch_size: int = 32
+    max_steps: int | None = None  # None: what suits the task
+    time_budget_s: float | None = None  # of each run
+    validate_every: int = 50
+    clip_norm: float = 1.0
+    jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.cells or len(set(self.cells)) < len(self.cells):
+            raise UsageError(f"cells must be one or more different ones, got {', '.join(self.cells) or 'none'}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UsageError(
+                f"seeds must be different numbers from 0 on, got {', '.join(map(str, self.seeds)) or 'none'}"
+            )
+        for name in ("hidden_size", "batch_size", "max_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+        if not self.learning_rates or min(self.learning_rates) <= 0:
+            raise UsageError(
+                f"learning rates must be positive, got {', '.join(map(str, self.learning_rates)) or 'none'}"
+            )
+        if self.time_budget_s is not None and self.time_budget_s <= 0:
+            raise UsageError(f"--time-budget must be more than 0 seconds, got {self.time_budget_s:g}")
+
+
+def suggested_max_steps(task: Task) -> int:
+    """Return a budget of training steps that suits the task: memory tasks sit on a plateau first."""
+    return 2000 if task.goal is not None else 800

@@ -1,0 +1,50 @@
+"""Scores over seeds: summaries and the interval between two cells.
+
+References
+----------
+Welch, B. L. (1947). The generalization of 'Student's' problem when several different population variances are involved.
+Biometrika 34. doi:10.1093/biomet/34.1-2.28
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from scipy import stats
+
+from gatewise.compare.matching import MatchedSize
+from gatewise.records import CellSummary, Run
+
+CONFIDENCE = 0.95
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % Welch interval of mean(first) - mean(second); each needs two scores or more.
+
+    Where neither varies at all, the interval is the difference itself.
+    """
+    difference = statistics.fmean(first) - statistics.fmean(second)
+    if statistics.variance(first) == statistics.variance(second) == 0:
+        return difference, difference
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
+    return float(interval.low), float(interval.high)
+
+
+def summarise(cell: str, runs: Sequence[Run], size: MatchedSize) -> CellSummary:
+    """Summarise the chosen runs of one cell."""
+    scores = [run.score for run in runs]
+    horizons = [run.horizon for run in runs if run.horizon is not None]
+    return CellSummary(
+        cell=cell,
+        seeds=len(runs),
+        hidden_size=size.hidden_size,
+        parameters=size.parameters,
+        learning_rate=runs[0].learning_rate,
+        mean_score=statistics.fmean(scores),
+        std_score=statistics.stdev(scores) if len(scores) > 1 else None,
+        seconds=statistics.fmean(run.seconds for run in runs),
+        solved=None if runs[0].solved is None else sum(run.solved is True for run in runs),
+        horizon=statistics.median(horizons) if horizons else None,
+        step_time_ms=size.step_time_ms,
+    )

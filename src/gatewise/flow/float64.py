@@ -1,0 +1,83 @@
+"""Measuring on a float64 copy of the user's model, so that the model itself stays as it is.
+
+float32 gradients are exactly zero at lags that matter; on a copy nothing happens to the parameters or their .grad.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module, RNNBase
+from torch.nn.utils.rnn import PackedSequence
+
+from gatewise.nn.composite import Run
+from gatewise.nn.observe import observed, recurrent_layers
+
+
+@dataclass(frozen=True)
+class FloatRun:
+    """What a float64 copy of a model computed."""
+
+    output: Any  # what the model returned
+    layers: dict[str, tuple[RNNBase, Run]]  # every recurrent layer by qualified name, with its only call
+
+
+@contextmanager
+def run_in_float64(model: Module, inputs: Any) -> Iterator[FloatRun]:
+    """Run a float64 copy of `model` with every recurrent layer watched; the random state is put back afterwards.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    inputs : Tensor, tuple or dict
+        What the model is called with: ``model(inputs)``, ``model(*inputs)`` or ``model(**inputs)``.
+
+    Raises
+    ------
+    ValueError
+        If no recurrent layer can be watched, or one is called several times.
+    """
+    double = copy.deepcopy(model).double().requires_grad_(True)
+    layers, skipped = recurrent_layers(double)
+    if not layers:
+        reasons = "".join(f"; {name!r}: {reason}" for name, reason in skipped.items())
+        raise ValueError(f"the model contains no torch.nn or gatewise RNN, LSTM or GRU layer to measure{reasons}")
+    runs: dict[str, tuple[RNNBase, Run]] = {}
+
+    def on_run(name: str, layer: RNNBase, run: Run) -> None:
+        if name in runs:
+            raise ValueError(
+                f"layer {name!r} is called more than once in a forward pass; only single calls are measured"
+            )
+        runs[name] = (layer, run)
+
+    devices = sorted({parameter.device.index for parameter in double.parameters() if parameter.device.type == "cuda"})
+    with torch.random.fork_rng(devices=devices), torch.enable_grad(), observed(layers, on_run):
+        yield FloatRun(_call(double, to_float64(inputs)), runs)
+
+
+def to_float64(values: Any) -> Any:
+    """Return floating-point tensors, also inside tuples, lists and dicts, in float64; all else as it is."""
+    if isinstance(values, Tensor):
+        return values.detach().double() if values.is_floating_point() else values
+    if isinstance(values, PackedSequence):
+        return values._replace(data=to_float64(values.data))
+    if isinstance(values, dict):
+        return {key: to_float64(value) for key, value in values.items()}
+    if isinstance(values, (tuple, list)):
+        return type(values)(to_float64(value) for value in values)
+    return values
+
+
+def _call(model: Module, inputs: Any) -> Any:
+    if isinstance(inputs, dict):
+        return model(**inputs)
+    if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
+        return model(*inputs)
+    return model(inputs)

@@ -1,0 +1,44 @@
+"""The run record: what passes from training to drawing, and how it is kept on the disk."""
+
+from gatewise.records.flow import FlowCurve, RunFlow
+from gatewise.records.machine import machine_facts, usable_cores
+from gatewise.records.schema import (
+    SCHEMA_VERSION,
+    Baseline,
+    CellSummary,
+    ContextPoint,
+    Machine,
+    Metric,
+    MetricRow,
+    Record,
+    Run,
+    Settings,
+    Source,
+    TaskFacts,
+    Verdict,
+)
+from gatewise.records.store import RunFolder, create_exact_folder, create_folder, open_folder
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Baseline",
+    "CellSummary",
+    "ContextPoint",
+    "FlowCurve",
+    "Machine",
+    "Metric",
+    "MetricRow",
+    "Record",
+    "Run",
+    "RunFlow",
+    "RunFolder",
+    "Settings",
+    "Source",
+    "TaskFacts",
+    "Verdict",
+    "create_exact_folder",
+    "create_folder",
+    "machine_facts",
+    "open_folder",
+    "usable_cores",
+]
