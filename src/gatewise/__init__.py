@@ -20,7 +20,7 @@ _PUBLIC = {
     "tasks": ("gatewise.tasks", None),
 }
 
-__all__ = ["__version__", "cells", "flow", "load", "nn", "record", "tasks"]  # noqa: F822 - resolved by __getattr__
+__all__ = ["__version__", "cells", "flow", "load", "nn", "record", "tasks"]
 
 
 def __getattr__(name: str) -> Any:

@@ -36,7 +36,7 @@ def _table(record: Record) -> Table:
     ):
         table.add_column(header, justify="right")
     for summary in record.cells:
-        table.add_row(*_row(summary, record, has_goal))
+        table.add_row(*_row(summary, has_goal))
     for baseline in record.baselines:
         table.add_row(
             baseline.name, "", "", "", f"{baseline.score:.4g}", *([""] if has_goal else []), "", "", style="dim"
@@ -44,10 +44,9 @@ def _table(record: Record) -> Table:
     return table
 
 
-def _row(summary: CellSummary, record: Record, has_goal: bool) -> list[str]:
+def _row(summary: CellSummary, has_goal: bool) -> list[str]:
     spread = "" if summary.std_score is None else f" ± {summary.std_score:.2g}"
-    is_censored = any(run.horizon_is_censored for run in record.runs if run.cell == summary.cell and run.is_chosen)
-    horizon = "-" if summary.horizon is None else f"{'≥ ' if is_censored else ''}{summary.horizon:g}"
+    horizon = "-" if summary.horizon is None else f"{'≥ ' if summary.horizon_is_censored else ''}{summary.horizon:g}"
     return [
         summary.cell,
         str(summary.hidden_size),

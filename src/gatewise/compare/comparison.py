@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import gatewise
 from gatewise.compare.context import estimate_needed_lag, score_by_context
-from gatewise.compare.matching import MatchedSize, match_sizes
+from gatewise.compare.matching import MatchedSize, match_sizes, reference_cell
 from gatewise.compare.pool import Pool, Progress, Silent
 from gatewise.compare.search import choose_learning_rate
 from gatewise.compare.settings import CompareSettings, TaskChoice, suggested_max_steps
@@ -175,6 +175,7 @@ class Comparison:
             cells=list(settings.cells),
             seeds=list(settings.seeds),
             hidden_size=settings.hidden_size,
+            reference_cell=reference_cell(settings.cells),
             match=settings.match,
             learning_rates=list(settings.learning_rates),
             batch_size=settings.batch_size,

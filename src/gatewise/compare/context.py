@@ -8,7 +8,7 @@ from gatewise.records import ContextPoint
 from gatewise.tasks import Task
 from gatewise.training import SequenceModel, predict
 
-# The needed context closes this share of the gap between one step of context and all of it.
+# The needed context brings this share of what the whole context brings.
 SHARE_OF_GAIN = 0.95
 
 
@@ -25,14 +25,17 @@ def score_by_context(model: SequenceModel, task: Task) -> list[ContextPoint]:
 
 
 def estimate_needed_lag(points: Sequence[ContextPoint], task: Task) -> int:
-    """Return the lag k - 1 of the shortest context k that gives 95 % of what the whole context gives over one step.
+    """Return the lag k - 1 of the shortest context k that gives 95 % of what the whole context gives.
 
-    0 where the whole context is no better than one step.
+    Gain is counted from the worst of one step of context and the baselines: where one step is nearly all it takes, the
+    gain over it would be noise. 0 where the whole context gains nothing.
     """
-    shortest, whole = points[0].score, points[-1].score
-    if not task.metric.is_better(whole, shortest):
+    whole = points[-1].score
+    references = [points[0].score, *(baseline.score for baseline in task.baselines())]
+    worst = max(references) if task.metric.better == "lower" else min(references)
+    if not task.metric.is_better(whole, worst):
         return 0
-    needed_score = shortest + SHARE_OF_GAIN * (whole - shortest)
+    needed_score = worst + SHARE_OF_GAIN * (whole - worst)
     return next(point.steps for point in points if task.metric.reaches(point.score, needed_score)) - 1
 
 

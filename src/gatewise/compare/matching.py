@@ -53,7 +53,7 @@ def match_sizes(
     batch_size : int
         For the time.
     """
-    reference = next(cell for cell in REFERENCE_ORDER if cell in cells)
+    reference = reference_cell(cells)
     if match == "hidden-size":
         return {cell: MatchedSize(hidden_size, num_parameters(cell, hidden_size, task)) for cell in cells}
     if match == "time":
@@ -61,6 +61,11 @@ def match_sizes(
     target = num_parameters(reference, hidden_size, task)
     sizes = {cell: hidden_size if cell == reference else _size_with_parameters(cell, target, task) for cell in cells}
     return {cell: MatchedSize(size, num_parameters(cell, size, task)) for cell, size in sizes.items()}
+
+
+def reference_cell(cells: Sequence[str]) -> str:
+    """Return the cell whose hidden size is given: the LSTM where it takes part, else the GRU."""
+    return next(cell for cell in REFERENCE_ORDER if cell in cells)
 
 
 def num_parameters(cell: str, hidden_size: int, task: Task) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
 from scipy import stats
 
 from gatewise.compare.matching import MatchedSize
@@ -33,18 +34,28 @@ def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[flo
 
 def summarise(cell: str, runs: Sequence[Run], size: MatchedSize) -> CellSummary:
     """Summarise the chosen runs of one cell."""
-    scores = [run.score for run in runs]
-    horizons = [run.horizon for run in runs if run.horizon is not None]
+    scores = np.array([run.score for run in runs])
+    horizon, horizon_is_censored = _median_horizon(runs)
     return CellSummary(
         cell=cell,
         seeds=len(runs),
         hidden_size=size.hidden_size,
         parameters=size.parameters,
         learning_rate=runs[0].learning_rate,
-        mean_score=statistics.fmean(scores),
-        std_score=statistics.stdev(scores) if len(scores) > 1 else None,
+        mean_score=float(scores.mean()),
+        std_score=float(scores.std(ddof=1)) if len(scores) > 1 else None,
         seconds=statistics.fmean(run.seconds for run in runs),
         solved=None if runs[0].solved is None else sum(run.solved is True for run in runs),
-        horizon=statistics.median(horizons) if horizons else None,
+        horizon=horizon,
+        horizon_is_censored=horizon_is_censored,
         step_time_ms=size.step_time_ms,
     )
+
+
+def _median_horizon(runs: Sequence[Run]) -> tuple[float | None, bool]:
+    """Return the median horizon and whether it is only a lower bound: a run in the middle reached the last lag."""
+    measured = sorted((run.horizon, run.horizon_is_censored) for run in runs if run.horizon is not None)
+    if not measured:
+        return None, False
+    middle = measured[(len(measured) - 1) // 2 : len(measured) // 2 + 1]
+    return statistics.fmean(horizon for horizon, _ in middle), any(is_censored for _, is_censored in middle)

@@ -71,7 +71,7 @@ def explain(summary: CellSummary, runs: Sequence[Run], task: TaskFacts) -> str:
     horizon = summary.horizon
     if horizon is None or not runs:
         return f"{summary.cell} {outcome}; no gradient could be measured."
-    reach = f"at least {horizon:g}" if any(run.horizon_is_censored for run in runs) else f"{horizon:g}"
+    reach = f"at least {horizon:g}" if summary.horizon_is_censored else f"{horizon:g}"
     text = f"{summary.cell} {outcome}; its gradient reaches back {reach} steps after training"
     before = [run.horizon_before for run in runs if run.horizon_before is not None]
     if before:

@@ -148,7 +148,8 @@ def _norms_by_step(row: DirectionRun, projection: Tensor | None, loss: Tensor | 
         return row.hidden.new_zeros(row.hidden.shape[:2])
     if loss is not None:
         v = loss_adjoint(loss, row, projection, ends)
-        return torch.linalg.vector_norm(send_back(v, row, projection, ends), dim=-1)
+        norms: Tensor = torch.linalg.vector_norm(send_back(v, row, projection, ends), dim=-1)
+        return norms
     generator = torch.Generator().manual_seed(PROBE_SEED)
     squares = torch.zeros_like(row.hidden[..., 0])
     for _ in range(NUM_PROBES):

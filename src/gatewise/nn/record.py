@@ -59,13 +59,13 @@ class RecordedCall:
     @property
     def hidden_gradient_norm(self) -> Tensor:
         """Euclidean norm of dL/dh_t per sequence, (L*D, T, N); a mean over the batch scales it by 1/N."""
-        return torch.linalg.vector_norm(self.hidden_gradient, dim=-1)
+        return _norm(self.hidden_gradient)
 
     @property
     def cell_gradient_norm(self) -> Tensor | None:
         """Euclidean norm of dL/dc_t per sequence, (L*D, T, N); None for RNN and GRU."""
         gradient = self.cell_gradient
-        return None if gradient is None else torch.linalg.vector_norm(gradient, dim=-1)
+        return None if gradient is None else _norm(gradient)
 
     def _stack(self, nodes: list[list[Tensor]]) -> Tensor:
         if not self._keeps_gradients:
@@ -79,6 +79,11 @@ class RecordedCall:
                 "no backward pass has reached this layer yet; call backward on a loss made from its output"
             )
         return torch.stack([torch.stack([_gradient(node) for node in row]) for row in nodes])
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(gradient, dim=-1)
+    return norm
 
 
 def _gradient(node: Tensor) -> Tensor:

@@ -7,10 +7,9 @@ import os
 import platform
 from pathlib import Path
 
-from gatewise import _native
 from gatewise.records.schema import Machine
 
-_PACKAGES = ("gatewise", "torch", "numpy", "safetensors", "polars", "scipy")
+_PACKAGES = ("torch", "numpy", "safetensors", "polars", "scipy")
 
 
 def usable_cores() -> int:
@@ -20,6 +19,8 @@ def usable_cores() -> int:
 
 def machine_facts(jobs: int, threads_per_run: int) -> Machine:
     """Return the facts that a reader needs to judge a time."""
+    from gatewise import _native  # brings torch, which drawing a report must not wait for
+
     return Machine(
         platform=platform.platform(terse=True),
         processor=_processor(),

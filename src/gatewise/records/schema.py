@@ -78,6 +78,7 @@ class Settings(Part):
     cells: list[str]
     seeds: list[int]
     hidden_size: int  # of the reference cell
+    reference_cell: str  # the one the others are matched to
     match: Literal["parameters", "hidden-size", "time"]
     learning_rates: list[float]
     batch_size: int
@@ -122,6 +123,7 @@ class CellSummary(Part):
     seconds: float  # mean training time of a run
     solved: int | None  # runs that reached the goal
     horizon: float | None  # median over seeds
+    horizon_is_censored: bool  # a run in the middle reached the last lag looked at
     step_time_ms: float | None = None  # measured for match = "time"
 
 

@@ -1,0 +1,5 @@
+"""From a run record to one self-contained HTML page: the verdict first, then the numbers, then why."""
+
+from gatewise.report.page import render
+
+__all__ = ["render"]

@@ -1,0 +1,97 @@
+"""The page: record in, one self-contained HTML file out.
+
+Nothing is loaded: style sheet, script and plotly.js stand in the page; its content security policy forbids the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from gatewise.records.flow import RunFlow
+from gatewise.records.schema import MetricRow, Record
+from gatewise.report import words
+from gatewise.report.charts import Picture, pictures
+from gatewise.report.charts.picture import CONFIG
+from gatewise.report.colours import NEUTRAL, colour
+from gatewise.report.facts import cell_named_first
+from gatewise.report.numbers import number, plain_number
+from gatewise.report.table import cell_rows, run_rows
+
+REFERENCES = [
+    "Elman (1990). Finding structure in time. Cognitive Science 14. doi 10.1207/s15516709cog1402_1 (the RNN)",
+    "Hochreiter & Schmidhuber (1997). Long short-term memory. Neural Computation 9. doi 10.1162/neco.1997.9.8.1735 "
+    "(the LSTM)",
+    "Gers, Schmidhuber & Cummins (2000). Learning to forget: continual prediction with LSTM. Neural Computation 12. "
+    "doi 10.1162/089976600300015015 (its forget gate)",
+    "Cho et al. (2014). Learning phrase representations using RNN encoder–decoder for statistical machine translation. "
+    "arXiv 1406.1078 (the GRU)",
+    "Pascanu, Mikolov & Bengio (2013). On the difficulty of training recurrent neural networks. arXiv 1211.5063 "
+    "(vanishing and exploding gradients)",
+    "Greff et al. (2017). LSTM: a search space odyssey. IEEE Transactions on Neural Networks and Learning Systems 28. "
+    "doi 10.1109/TNNLS.2016.2582924 (the learning rate first)",
+]
+
+
+def render(record: Record, metrics: Sequence[MetricRow], flow: Sequence[RunFlow]) -> str:
+    """Return the report of one comparison.
+
+    Parameters
+    ----------
+    record : Record
+        The comparison, complete or still running.
+    metrics : sequence of MetricRow
+        The validations of all runs, in any order.
+    flow : sequence of RunFlow
+        The gradients and half-lives of the runs that were measured.
+
+    Returns
+    -------
+    str
+        One HTML page that needs no other file and no network; all of the record's text in it is escaped.
+    """
+    drawn = pictures(record, metrics, flow)
+    return _template().render(
+        record=record,
+        words=words,
+        reasons=_reasons(record),
+        rows=cell_rows(record, flow),
+        runs=run_rows(record),
+        pictures=drawn,
+        charts=[_chart(picture) for picture in drawn],
+        references=REFERENCES,
+        plotly_js=Markup(get_plotlyjs()) if drawn else None,  # a library's own code, not data
+    )
+
+
+@cache
+def _template() -> Template:
+    """Return the compiled page."""
+    environment = Environment(
+        loader=PackageLoader("gatewise.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, plain_number=plain_number)
+    return environment.get_template("report.html")
+
+
+def _reasons(record: Record) -> list[tuple[str, str]]:
+    """Return ``(colour, sentence)`` for each reason of the verdict."""
+    reasons = record.verdict.reasons if record.verdict else []
+    cells = [cell_named_first(record, reason) for reason in reasons]
+    return [(colour(cell) if cell else NEUTRAL, reason) for cell, reason in zip(cells, reasons, strict=True)]
+
+
+def _chart(picture: Picture) -> dict[str, Any]:
+    """Return what the page's script draws, as plain JSON values: plotly's own encoder turns NaN into null."""
+    figure: dict[str, Any] = json.loads(picture.figure.to_json())
+    return {"name": picture.name, "data": figure["data"], "layout": figure["layout"], "config": CONFIG}

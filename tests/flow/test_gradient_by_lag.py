@@ -1,0 +1,216 @@
+"""gradient_by_lag against products of closed-form step Jacobians, and against decays that are known exactly."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gatewise as gw
+from gatewise.cells import State
+
+T, N, I, H = 9, 4, 3, 5  # noqa: E741 - the field's letters
+
+
+def layer_of(cell, **options):
+    torch.manual_seed(3)
+    return getattr(gw.nn, cell)(I, H, **options).double()
+
+
+def adjoint_norms(layer, inputs, lengths, v):
+    """Return |v^T J_T ... J_{T-k+1}| (N, T) of a one-layer forward network from its trace, NaN past the first step."""
+    trace = layer.trace(inputs, lengths=lengths).detach()
+    weights = trace.weights(0)
+    norms = torch.full((N, T), math.nan, dtype=torch.float64)
+    for n, length in enumerate(lengths):
+        adjoint = v[n]
+        for lag in range(length):
+            norms[n, lag] = adjoint.norm()
+            t = length - 1 - lag
+            if t == 0:
+                break
+            cell = trace.cell
+            before = State(trace.hidden[0, t - 1, n], None if cell is None else cell[0, t - 1, n])
+            after = State(trace.hidden[0, t, n], None if cell is None else cell[0, t, n])
+            gates = {name: gate[0, t, n] for name, gate in trace.gates.items()}
+            adjoint = adjoint @ trace.equations.step_jacobian(before, after, gates, weights)
+    return norms
+
+
+def mean_log(norms):
+    """Average the logs of (N, T) over sequences, zeros left out."""
+    return torch.where(norms > 0, norms, math.nan).log().nanmean(dim=0)
+
+
+CASES = [
+    ("RNN", {}),
+    ("RNN", {"nonlinearity": "relu"}),
+    ("LSTM", {}),
+    ("LSTM", {"proj_size": 2}),
+    ("LSTM", {"bias": False}),
+    ("GRU", {}),
+]
+
+
+@pytest.mark.parametrize(("cell", "options"), CASES)
+@pytest.mark.parametrize("lengths", [[T] * N, [T, 4, 1, 6]])
+def test_gradient_by_lag_equals_jacobian_product(cell, options, lengths):
+    layer, inputs = layer_of(cell, **options), torch.randn(T, N, I, dtype=torch.float64)
+    rows = torch.arange(N)
+    ends = torch.tensor(lengths) - 1
+
+    def loss_fn(output):
+        return output[0][ends, rows].pow(3).sum()
+
+    measured = gw.flow.gradient_by_lag(layer, (inputs, None, lengths), loss_fn)
+    hidden = layer(inputs, lengths=lengths)[0].detach()[ends, rows]
+    v = 3 * hidden**2
+    if cell == "LSTM":
+        v = torch.cat([v, torch.zeros(N, H, dtype=torch.float64)], dim=1)
+    norms = adjoint_norms(layer, inputs, lengths, v)
+    expected = mean_log(norms)
+    torch.testing.assert_close(measured.log_norm[0], expected, rtol=1e-11, atol=1e-11, equal_nan=True)
+    with pytest.raises(AssertionError):  # the assertion can fail: the same product one lag off
+        torch.testing.assert_close(measured.log_norm[0], expected.roll(1), rtol=1e-11, atol=1e-11, equal_nan=True)
+
+
+@pytest.mark.parametrize(("cell", "options"), CASES)
+def test_random_probes_are_root_mean_square(cell, options):
+    layer, inputs = layer_of(cell, **options), torch.randn(T, N, I, dtype=torch.float64)
+    size = (layer.proj_size or H) + (H if cell == "LSTM" else 0)
+    generator = torch.Generator().manual_seed(0)
+    squares = torch.zeros(N, T, dtype=torch.float64)
+    for _ in range(8):
+        v = torch.randn(N, size, generator=generator, dtype=torch.float64)
+        squares += adjoint_norms(layer, inputs, [T] * N, v) ** 2
+    measured = gw.flow.gradient_by_lag(layer, inputs)
+    expected = mean_log((squares / 8).sqrt())
+    torch.testing.assert_close(measured.log_norm[0], expected, rtol=1e-11, atol=1e-11, equal_nan=True)
+
+
+def scaled_orthogonal_rnn(rho):
+    """Return a tanh RNN that stays at h = 0 for zero input, where its Jacobian is rho times an orthogonal matrix."""
+    layer = gw.nn.RNN(I, H, bias=False)
+    orthogonal = np.linalg.qr(np.random.default_rng(0).normal(size=(H, H)))[0]
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(torch.tensor(rho * orthogonal))
+    return layer
+
+
+@pytest.mark.parametrize("rho", [0.5, 0.9, 1.0, 1.1])
+def test_slope_of_scaled_orthogonal_rnn_is_log_rho(rho):
+    measured = gw.flow.gradient_by_lag(scaled_orthogonal_rnn(rho), torch.zeros(30, 2, I))
+    assert measured.slope.item() == pytest.approx(math.log(rho), abs=1e-6)  # float32 weights hold rho to 6e-8
+    low, high = measured.slope_interval()[0].tolist()
+    assert low <= measured.slope.item() <= high
+    assert measured.slope.item() != pytest.approx(math.log(rho * 1.01), abs=1e-6)
+
+
+@pytest.mark.parametrize(("num_steps", "horizon", "is_censored"), [(60, 43, False), (30, 29, True)])
+def test_horizon_is_last_lag_above_one_hundredth(num_steps, horizon, is_censored):
+    # .9^43 = .0108 and .9^44 = .0097
+    measured = gw.flow.gradient_by_lag(scaled_orthogonal_rnn(0.9), torch.zeros(num_steps, 2, I))
+    assert measured.horizon.item() == horizon
+    assert measured.horizon_is_censored.item() is is_censored
+
+
+def test_lags_below_float32_range_are_measured():
+    measured = gw.flow.gradient_by_lag(scaled_orthogonal_rnn(0.1), torch.zeros(60, 2, I))
+    decay = measured.log_norm[0, -1] - measured.log_norm[0, 0]
+    assert decay.item() == pytest.approx(59 * math.log(0.1), rel=1e-6)
+    assert torch.tensor(0.1) ** 59 == 0  # float32 would have said: nothing arrives
+
+
+def test_zero_norms_are_counted_and_left_out():
+    layer = layer_of("RNN")
+    with torch.no_grad():
+        layer.weight_hh_l0.zero_()
+    measured = gw.flow.gradient_by_lag(layer, torch.randn(T, N, I))
+    assert measured.num_zero[0].tolist() == [0] + [N] * (T - 1)
+    assert measured.log_norm[0, 1:].isnan().all()
+    assert measured.horizon.item() == 0
+    assert not measured.horizon_is_censored.item()
+
+
+def test_reverse_direction_mirrors_forward():
+    layer = layer_of("LSTM", bidirectional=True)
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            if name.endswith("_reverse"):
+                parameter.copy_(getattr(layer, name.removesuffix("_reverse")))
+    inputs = torch.randn(T, N, I, dtype=torch.float64)
+    palindrome = torch.cat([inputs, inputs.flip(0)])
+    measured = gw.flow.gradient_by_lag(
+        layer, palindrome, lambda output: (output[0][0, :, H:] + output[0][-1, :, :H]).sum()
+    )
+    torch.testing.assert_close(measured.log_norm[1], measured.log_norm[0], rtol=1e-11, atol=1e-11)
+
+
+def test_step_and_lags_choose_from_the_whole_curve():
+    layer, inputs = layer_of("GRU"), torch.randn(T, N, I, dtype=torch.float64)
+    whole = gw.flow.gradient_by_lag(layer, inputs[:6])
+    chosen = gw.flow.gradient_by_lag(layer, inputs, step=5, lags=[2, 4])
+    assert chosen.lags.tolist() == [0, 2, 4]
+    torch.testing.assert_close(chosen.log_norm[0], whole.log_norm[0, [0, 2, 4]], rtol=1e-11, atol=1e-11)
+
+
+class TwoLayers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.GRU(I, H, batch_first=True)
+        self.decoder = nn.ModuleDict({"rnn": nn.LSTM(H, H, batch_first=True, dropout=0.0)})
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.decoder["rnn"](self.dropout(self.encoder(x)[0]))[0]
+
+
+def test_measuring_leaves_model_and_random_state_untouched():
+    model, x = TwoLayers(), torch.randn(N, T, I)
+    model(x).sum().backward()
+    before = {
+        name: (parameter.detach().clone(), parameter.grad.clone()) for name, parameter in model.named_parameters()
+    }
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        measured = gw.flow.gradient_by_lag(model, x, lambda output: output[:, -1].sum())
+    assert set(measured) == {"encoder", "decoder.rnn"}
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    for name, parameter in model.named_parameters():
+        assert parameter.dtype == torch.float32
+        assert torch.equal(parameter, before[name][0])
+        assert torch.equal(parameter.grad, before[name][1])
+    assert all("forward" not in module.__dict__ for module in model.modules())
+
+
+def test_model_without_recurrent_layer_is_refused():
+    with pytest.raises(ValueError, match="contains no"):
+        gw.flow.gradient_by_lag(nn.Linear(I, H), torch.randn(N, I))
+
+
+def test_layer_called_twice_is_refused():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.RNN(I, I)
+
+        def forward(self, x):
+            return self.rnn(self.rnn(x)[0])[0]
+
+    with pytest.raises(ValueError, match="'rnn' is called more than once"):
+        gw.flow.gradient_by_lag(Twice(), torch.randn(T, N, I))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lags": [T]}, "lags must be between 0 and 8"),
+        ({"step": T}, "step must be -1 or a position from 0 to 8"),
+        ({"loss_fn": lambda output: output[0]}, "loss_fn must return a scalar"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        gw.flow.gradient_by_lag(layer_of("RNN"), torch.randn(T, N, I), **arguments)
