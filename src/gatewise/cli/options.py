@@ -29,7 +29,7 @@ Time = Annotated[str | None, typer.Option(help="Table: the column that orders th
 Inputs = Annotated[list[str] | None, typer.Option(help="Table: a further column to look at; may be repeated.")]
 
 BatchSize = Annotated[int, typer.Option(help="Sequences a training step.")]
-MaxSteps = Annotated[int | None, typer.Option(help="Training steps of a run at most (default 2000, real data 800).")]
+MaxSteps = Annotated[int | None, typer.Option(help="Training steps of a run at most (default 2000, real data 1500).")]
 TimeBudget = Annotated[float | None, typer.Option(help="Seconds of training of a run at most.")]
 Jobs = Annotated[int | None, typer.Option(help="Runs trained at the same time (default: one a core).")]
 Name = Annotated[str | None, typer.Option(help="Name of the run (default: the task's); -2, -3 are added where taken.")]

@@ -100,4 +100,4 @@ class CompareSettings:
 
 def suggested_max_steps(task: Task) -> int:
     """Return a budget of training steps that suits the task: memory tasks sit on a plateau first."""
-    return 2000 if task.goal is not None else 800
+    return 2000 if task.goal is not None else 1500

@@ -78,9 +78,8 @@ def explain(summary: CellSummary, runs: Sequence[Run], task: TaskFacts) -> str:
         text += f" (before: {sorted(before)[len(before) // 2]})"
     if task.needed_lag is None:
         return text + "."
-    needed = f"{'about ' if task.needed_lag_is_estimated else ''}{task.needed_lag}"
-    verb = "which covers" if horizon >= task.needed_lag else "less than"
-    return f"{text}, {verb} the {needed} that the task needs."
+    needed = f"{'estimated ' if task.needed_lag_is_estimated else ''}{task.needed_lag} that the task needs"
+    return f"{text}, {'enough for' if horizon >= task.needed_lag else 'less than'} the {needed}."
 
 
 def _difference(ranked: Sequence[CellSummary], runs: Sequence[Run]) -> tuple[float | None, tuple[float, float] | None]:

@@ -1,0 +1,138 @@
+// Vectors of float and double in the width of the CPU level, on the vector extensions of GCC and Clang.
+//
+// Everything under level/ is compiled once per CPU level, with that level's instructions. Rule: all of it lives in the level's namespace and
+// instantiates nothing from std::. The linker keeps one copy of an inline function for the whole program, and if it kept the AVX-512 copy of
+// std::max, say, older processors would meet illegal instructions. (tools/check_symbols.cmake asserts the rule on the object files.)
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#ifdef __FAST_MATH__
+#error "-ffast-math would reorder the additions that round and reduce, and make the results wrong"
+#endif
+
+#define GATEWISE_INLINE [[gnu::always_inline]] inline
+
+namespace gatewise::GATEWISE_LEVEL {
+
+#if defined(__AVX512F__)
+inline constexpr std::ptrdiff_t kVectorBytes = 64;
+#elif defined(__AVX2__) && defined(__FMA__)
+inline constexpr std::ptrdiff_t kVectorBytes = 32;
+#elif defined(__ARM_NEON)
+inline constexpr std::ptrdiff_t kVectorBytes = 16;
+#endif
+
+using F32 = float __attribute__((vector_size(kVectorBytes)));
+using F64 = double __attribute__((vector_size(kVectorBytes)));
+
+// V: F32 or F64. The layout of its elements as IEEE 754 has it, and integers of the same width.
+template <class V>
+struct Traits;
+
+template <>
+struct Traits<F32> {
+    using Scalar = float;
+    using Bits = std::int32_t __attribute__((vector_size(kVectorBytes)));
+    static constexpr int kMantissaBits = 23;
+    static constexpr int kExponentBias = 127;
+};
+
+template <>
+struct Traits<F64> {
+    using Scalar = double;
+    using Bits = std::int64_t __attribute__((vector_size(kVectorBytes)));
+    static constexpr int kMantissaBits = 52;
+    static constexpr int kExponentBias = 1023;
+};
+
+template <class V>
+using Scalar = typename Traits<V>::Scalar;
+template <class V>
+using Bits = typename Traits<V>::Bits;
+template <class V>
+inline constexpr std::ptrdiff_t kLanes = kVectorBytes / static_cast<std::ptrdiff_t>(sizeof(Scalar<V>));
+
+template <class V>
+GATEWISE_INLINE V splat(Scalar<V> value) {
+    return value - V{};  // not value + V{}: that would turn -0 into 0
+}
+
+template <class V>
+GATEWISE_INLINE V load(const Scalar<V>* from) {
+    V v;
+    __builtin_memcpy(&v, from, sizeof v);
+    return v;
+}
+
+template <class V>
+GATEWISE_INLINE void store(Scalar<V>* to, V v) {
+    __builtin_memcpy(to, &v, sizeof v);
+}
+
+// The first `count` elements, count < kLanes<V>; the other lanes are zero.
+template <class V>
+GATEWISE_INLINE V load_first(const Scalar<V>* from, std::ptrdiff_t count) {
+    V v{};
+    __builtin_memcpy(&v, from, static_cast<std::size_t>(count) * sizeof(Scalar<V>));
+    return v;
+}
+
+template <class V>
+GATEWISE_INLINE void store_first(Scalar<V>* to, V v, std::ptrdiff_t count) {
+    __builtin_memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(Scalar<V>));
+}
+
+// a * b + c, rounded once. The compiler itself never contracts (-ffp-contract=off): what is fused is what says so.
+#if defined(__AVX512F__)
+GATEWISE_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
+GATEWISE_INLINE F64 fma(F64 a, F64 b, F64 c) { return _mm512_fmadd_pd(a, b, c); }
+#elif defined(__AVX2__)
+GATEWISE_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
+GATEWISE_INLINE F64 fma(F64 a, F64 b, F64 c) { return _mm256_fmadd_pd(a, b, c); }
+#elif defined(__ARM_NEON)
+GATEWISE_INLINE F32 fma(F32 a, F32 b, F32 c) { return vfmaq_f32(c, a, b); }
+GATEWISE_INLINE F64 fma(F64 a, F64 b, F64 c) { return vfmaq_f64(c, a, b); }
+#endif
+
+template <class V>
+GATEWISE_INLINE Bits<V> sign_bits() {
+    return reinterpret_cast<Bits<V>>(splat<V>(Scalar<V>(-0.0)));
+}
+
+template <class V>
+GATEWISE_INLINE V absolute(V v) {
+    return reinterpret_cast<V>(reinterpret_cast<Bits<V>>(v) & ~sign_bits<V>());
+}
+
+template <class V>
+GATEWISE_INLINE V copy_sign(V magnitude, V sign) {
+    const Bits<V> mask = sign_bits<V>();
+    return reinterpret_cast<V>((reinterpret_cast<Bits<V>>(magnitude) & ~mask) | (reinterpret_cast<Bits<V>>(sign) & mask));
+}
+
+// max(v, low) and min(v, high), with NaN in v kept.
+template <class V>
+GATEWISE_INLINE V at_least(V v, Scalar<V> low) {
+    return v < low ? splat<V>(low) : v;
+}
+
+template <class V>
+GATEWISE_INLINE V at_most(V v, Scalar<V> high) {
+    return v > high ? splat<V>(high) : v;
+}
+
+// 2^n for every n of a normal number.
+template <class V>
+GATEWISE_INLINE V power_of_two(Bits<V> n) {
+    return reinterpret_cast<V>((n + Traits<V>::kExponentBias) << Traits<V>::kMantissaBits);
+}
+
+}  // namespace gatewise::GATEWISE_LEVEL
