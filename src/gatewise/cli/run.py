@@ -10,7 +10,7 @@ from pathlib import Path
 from gatewise.cli.progress import BarProgress, LineProgress
 from gatewise.cli.summary import print_summary
 from gatewise.compare import CompareSettings, Comparison, TaskChoice
-from gatewise.errors import GatewiseError
+from gatewise.errors import GatewiseError, UsageError
 from gatewise.records import Record, RunFolder, create_exact_folder, create_folder
 from gatewise.report import render
 
@@ -26,7 +26,7 @@ def run_comparison(
 ) -> None:
     """Run a comparison into a new folder, write its report and print the result."""
     if force and out is None:
-        raise GatewiseError("--force goes with --out: without it a new name is found and nothing is ever replaced")
+        raise UsageError("--force goes with --out: without it a new name is found and nothing is ever replaced")
     task = choice.open()
     folder = create_exact_folder(out, force) if out is not None else create_folder(RUNS, name or task.name)
     comparison = Comparison(choice, task, settings, folder, command=shlex.join(["gatewise", *sys.argv[1:]]))

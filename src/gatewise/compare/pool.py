@@ -7,8 +7,10 @@ always has one thread, its numbers do not depend on how many run at once.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -71,6 +73,7 @@ def _start_worker(choice: TaskChoice, sha256: str | None, out: Path, events: Any
     """Prepare a worker process; runs once in each."""
     import torch
 
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     global _worker  # the one way to hand a pool's worker what it keeps
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides, and says so through `stop`
     torch.set_num_threads(1)
@@ -78,6 +81,14 @@ def _start_worker(choice: TaskChoice, sha256: str | None, out: Path, events: Any
     if sha256 is not None and (task.source is None or task.source.sha256 != sha256):
         raise GatewiseError(f"{choice.source} changed while it was being read; run the comparison again")
     _worker = _Worker(task, out, events, stop)
+
+
+def _exit_with_parent() -> None:
+    """End this process when the main process dies: killed, that cannot say `stop`, and a worker would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _execute(plan: RunPlan) -> RunOutcome:

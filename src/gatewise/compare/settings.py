@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,15 +87,15 @@ class CompareSettings:
             raise UsageError(
                 f"seeds must be different numbers from 0 on, got {', '.join(map(str, self.seeds)) or 'none'}"
             )
-        for name in ("hidden_size", "batch_size", "max_steps"):
+        for name in ("hidden_size", "batch_size", "max_steps", "jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-        if not self.learning_rates or min(self.learning_rates) <= 0:
+        if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):
             raise UsageError(
                 f"learning rates must be positive, got {', '.join(map(str, self.learning_rates)) or 'none'}"
             )
-        if self.time_budget_s is not None and self.time_budget_s <= 0:
+        if self.time_budget_s is not None and not self.time_budget_s > 0:
             raise UsageError(f"--time-budget must be more than 0 seconds, got {self.time_budget_s:g}")
 
 

@@ -15,7 +15,7 @@ from gatewise.data.forecast import ForecastTask
 from gatewise.data.table import Table, is_table, listed, read_table, table_from_bytes
 from gatewise.data.text import CharacterTask, Text, read_text, text_from_bytes
 from gatewise.errors import UsageError, nearest
-from gatewise.tasks import Task
+from gatewise.tasks import MEMORY_TASKS, Task
 
 
 def open_source(
@@ -63,7 +63,7 @@ def open_source(
         _refuse(source, "a table", {"length": length}, "--length belongs to texts, a table takes --window")
         return _forecast(source, _given(table_options))
     if source not in BUILT_IN and not Path(source).exists():
-        known = list(BUILT_IN)
+        known = [*MEMORY_TASKS, *BUILT_IN]
         raise UsageError(f"no file or built-in named {source!r}{nearest(source, known)} (built in: {', '.join(known)})")
     _refuse(source, "a text", table_options, "tables end in .csv, .tsv or .parquet")
     text = _python_help() if source == "python-help" else read_text(source)

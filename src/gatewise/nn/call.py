@@ -74,7 +74,10 @@ def check_lengths(lengths: Lengths, num_steps: int, num_sequences: int, is_batch
     if is_batched == isinstance(lengths, int):
         expected = f"{num_sequences} lengths, one a sequence" if is_batched else "one int, since the input is unbatched"
         raise ValueError(f"lengths must be {expected}, got {lengths!r}")
-    tensor = torch.as_tensor([lengths] if isinstance(lengths, int) else lengths).detach().cpu()
+    try:
+        tensor = torch.as_tensor([lengths] if isinstance(lengths, int) else lengths).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"lengths must be integers, got {lengths!r}") from None
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         raise TypeError(f"lengths must be integers, got {tensor.dtype}")
     if tensor.shape != (num_sequences,):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,8 +52,11 @@ def observed(layers: dict[str, RNNBase], on_run: OnRun) -> Iterator[None]:
 
 
 def _observing_forward(name: str, layer: RNNBase, on_run: OnRun) -> Callable[..., Any]:
+    signature = inspect.signature(type(layer).forward)
+
     def forward(*arguments: Any, **keywords: Any) -> Any:
-        call = read_call(layer, *arguments, **keywords)
+        given = signature.bind(layer, *arguments, **keywords).arguments
+        call = read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
         run = run_composite(layer, call)
         if isinstance(layer, _Layer):
             layer.__dict__["_path"] = "composite"

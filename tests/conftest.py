@@ -1,0 +1,19 @@
+"""What every test shares: this folder on the import path, so that `problems` and `tolerances` are found, and a seed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let torch say once that oneDNN has no float32 projection: it is torch's own path that says so."""
+    config.addinivalue_line("filterwarnings", "ignore:LSTM with projections is not supported with oneDNN:UserWarning")
+    # The layers of the tests are too small for two threads, and torch's barrier waits long beside a busy neighbour.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed() -> None:
+    """Draw the same random numbers whichever tests ran before."""
+    torch.manual_seed(0)
