@@ -31,8 +31,8 @@ class LineProgress:
 
     def __enter__(self) -> LineProgress:
         runs = f"{self.num_runs} run{'s' if self.num_runs > 1 else ''}"
-        self.console.print(f"{self.task.name}: {self.task.description}")
-        self.console.print(f"{runs} of at most {self.max_steps} steps, {self.jobs} at a time", style="dim")
+        self._say(f"{self.task.name}: {self.task.description}")
+        self._say(f"{runs} of at most {self.max_steps} steps, {self.jobs} at a time")
         return self
 
     def __exit__(
@@ -50,12 +50,15 @@ class LineProgress:
         """Print the run's line."""
         self.num_finished += 1
         run = outcome.run
-        self.console.print(
+        self._say(
             f"[{self.num_finished:>{len(str(self.num_runs))}}/{self.num_runs}] {plan.label:<22} "
             f"{self.task.metric.name} {run.score:.4g} after {run.steps} steps, {run.seconds:.0f} s "
-            f"({run.stopped_because})",
-            markup=False,
+            f"({run.stopped_because})"
         )
+
+    def _say(self, line: str) -> None:
+        """Print a line as it is, however narrow the terminal."""
+        self.console.print(line, markup=False, soft_wrap=True)
 
 
 class BarProgress(LineProgress):

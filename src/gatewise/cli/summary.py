@@ -39,20 +39,20 @@ def _table(record: Record) -> Table:
         table.add_row(*_row(summary, has_goal))
     for baseline in record.baselines:
         table.add_row(
-            baseline.name, "", "", "", f"{baseline.score:.4g}", *([""] if has_goal else []), "", "", style="dim"
+            baseline.name, "", "", "", f"{baseline.score:.3g}", *([""] if has_goal else []), "", "", style="dim"
         )
     return table
 
 
 def _row(summary: CellSummary, has_goal: bool) -> list[str]:
-    spread = "" if summary.std_score is None else f" ± {summary.std_score:.2g}"
+    spread = "" if summary.std_score is None else f" ± {summary.std_score:.1g}"
     horizon = "-" if summary.horizon is None else f"{'≥ ' if summary.horizon_is_censored else ''}{summary.horizon:g}"
     return [
         summary.cell,
         str(summary.hidden_size),
         str(summary.parameters),
         f"{summary.learning_rate:g}",
-        f"{summary.mean_score:.4g}{spread}",
+        f"{summary.mean_score:.3g}{spread}",
         *([f"{summary.solved} of {summary.seeds}"] if has_goal else []),
         horizon,
         f"{summary.seconds:.0f}",
