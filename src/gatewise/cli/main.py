@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gatewise import __version__
-from gatewise.cli import compare, report, tasks, train
+from gatewise.cli import compare, explore, report, tasks, train
 from gatewise.errors import GatewiseError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (compare.compare, train.train, report.report, tasks.tasks):
+for command in (compare.compare, train.train, report.report, explore.explore, tasks.tasks):
     app.command()(command)
 
 
