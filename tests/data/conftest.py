@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_files import Write
 
+from data.small_files import Write
 from gatewise.tasks import Batch
 
 

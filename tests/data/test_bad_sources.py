@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from small_files import GOOD, LINES, Write
 
+from data.small_files import GOOD, LINES, Write
 from gatewise.data import open_source
 from gatewise.errors import DataError, GatewiseError, UsageError
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from small_files import Write
 
+from data.small_files import Write
 from gatewise.data import CharacterTask, Text, read_text
 from gatewise.errors import DataError, UsageError
 from gatewise.tasks import Batch, Source

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 import torch
-from small_files import GOOD, Write
 
 import gatewise.data
+from data.small_files import GOOD, Write
 from gatewise.data import BUILT_IN, CharacterTask, ForecastTask, open_source, read_table
 from gatewise.data.built_in import python_help
 from gatewise.errors import UsageError
