@@ -144,10 +144,18 @@ def test_single_cell_is_compared_with_nothing():
 
 def test_reasons_hold_the_horizon_against_the_needed_lag():
     verdict = verdict_of({"RNN": [5.0, 5.1, 4.9], "LSTM": [1.0, 1.1, 0.9]}, needed_lag=30)
-    assert verdict.reasons[0] == (
+    assert verdict.reasons[0].cell == "LSTM"
+    assert verdict.reasons[0].text == (
         "LSTM reached a mean score of 1; its gradient reaches back 20 steps after training (before: 5), "
         "less than the 30 that the task needs."
     )
+
+
+def test_metric_sorts_the_best_first_and_what_is_not_finite_last():
+    scores = [math.nan, 2.0, 1.0, math.inf]
+    assert min(scores, key=MSE.sort_key) == 1.0
+    assert min(scores, key=ACCURACY.sort_key) == 2.0
+    assert sorted(scores, key=MSE.sort_key)[:2] == [1.0, 2.0]
 
 
 def test_learning_rate_of_best_validation_is_chosen():

@@ -104,7 +104,10 @@ def test_unusable_text_is_bad_data(write: Write, name: str, content: str | bytes
     ("source", "message"),
     [
         ("missing.csv", "^no file named missing.csv$"),
-        ("missing", r"^no file or built-in named 'missing' \(built in: python-help, el-nino\)$"),
+        (
+            "missing",
+            r"^no file or built-in named 'missing' \(built in: adding, copy, temporal-order, python-help, el-nino\)$",
+        ),
         ("el-nini", r"did you mean 'el-nino'\?"),
         ("folder", "^folder is a directory; give a file$"),
         ("folder.csv", "^folder.csv is a directory; give a file$"),

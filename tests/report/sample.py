@@ -16,6 +16,7 @@ from gatewise.records.schema import (
     Machine,
     Metric,
     MetricRow,
+    Reason,
     Record,
     Run,
     Settings,
@@ -70,7 +71,6 @@ def sample(cells: Sequence[str] = ("RNN", "LSTM", "GRU"), seeds: Sequence[int] =
         cells=[_summary(cell, [run for run in chosen if run.cell == cell]) for cell in cells],
         context=[],
         verdict=_verdict(),
-        report="report.html",
     )
     metrics = [row for run in runs for row in _metrics(run)]
     return Sample(record, metrics, [_flow(run.cell, run.seed) for run in chosen])
@@ -227,9 +227,15 @@ def _verdict() -> Verdict:
         tied=[],
         text="Use the LSTM: it solves the task in every seed, and no other cell does.",
         reasons=[
-            "The LSTM held: its gradient reaches back at least 99 steps, the task needs 90.",
-            "The GRU reaches just as far, but in 6000 steps it came no closer than an mse of 0.0040.",
-            "The RNN lost: its gradient reaches back 12 steps, the task needs 90, so it never learns what to add.",
+            Reason(cell="LSTM", text="The LSTM held: its gradient reaches back at least 99 steps, the task needs 90."),
+            Reason(
+                cell="GRU",
+                text="The GRU reaches just as far, but in 6000 steps it came no closer than an mse of 0.0040.",
+            ),
+            Reason(
+                cell="RNN",
+                text="The RNN lost: its gradient reaches back 12 steps, the task needs 90, so it never learns.",
+            ),
         ],
         difference=-0.003490,
         interval=(-0.00413, -0.00285),

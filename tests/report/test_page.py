@@ -57,7 +57,7 @@ def page() -> Reader:
 def test_verdict_is_the_headline_with_reasons_and_interval(page: Reader) -> None:
     verdict = sample().record.verdict
     assert verdict is not None
-    for sentence in (verdict.text, *verdict.reasons):
+    for sentence in (verdict.text, *(reason.text for reason in verdict.reasons)):
         assert sentence in page.text
     assert "The LSTM’s mean test mse is 0.00349 below the GRU’s" in page.text
     assert "goes from −0.00413 to −0.00285: it leaves out zero" in page.text

@@ -5,6 +5,4 @@ from gatewise.cells.gru import GRU
 from gatewise.cells.lstm import LSTM
 from gatewise.cells.rnn import RNN
 
-__all__ = ["CELL_NAMES", "GRU", "LSTM", "RNN", "Cell", "Gates", "State", "Weights"]
-
-CELL_NAMES = ("RNN", "LSTM", "GRU")
+__all__ = ["GRU", "LSTM", "RNN", "Cell", "Gates", "State", "Weights"]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,6 +37,12 @@ class State:
 
     hidden: Tensor  # h (..., P)
     cell: Tensor | None = None  # c (..., H), LSTM only
+
+    def require_cell(self) -> Tensor:
+        """Return c, which this state must have."""
+        if self.cell is None:
+            raise ValueError("this cell's state is [h; c]; the state given has no cell state c")
+        return self.cell
 
     def map(self, function: Callable[[Tensor], Tensor]) -> State:
         """Return the state with `function` applied to each part that is there."""
@@ -66,11 +71,6 @@ class Cell(ABC):
     gate_names: ClassVar[tuple[str, ...]]
     has_cell_state: ClassVar[bool]
     memory_gate: ClassVar[str | None]
-
-    @property
-    def num_blocks(self) -> int:
-        """How many H-row blocks the weight matrices stack."""
-        return max(1, len(self.gate_names))
 
     def project_input(self, inputs: Tensor, weights: Weights) -> Tensor:
         """Return ``W_ih x_t + b_ih`` for any number of steps at once.
@@ -127,25 +127,7 @@ class Cell(ABC):
             and S = 2H, with a projection P + H.
         """
 
-    def initial_state(self, like: Tensor, weights: Weights) -> State:
-        """Return the zero state for sequences whose leading shape and dtype are those of `like` (..., anything)."""
-        leading = like.shape[:-1]
-        hidden = like.new_zeros(*leading, weights.recurrent.shape[1])
-        return State(hidden, like.new_zeros(*leading, weights.hidden_size) if self.has_cell_state else None)
-
 
 def scale_rows(factors: Tensor, matrix: Tensor) -> Tensor:
     """Return diag(factors) @ matrix for factors (..., H) and matrix (H, P) or (..., H, P)."""
     return factors.unsqueeze(-1) * matrix
-
-
-def cell_state(state: State) -> Tensor:
-    """Return c of a state that must have one."""
-    if state.cell is None:
-        raise ValueError("this cell's state is [h; c]; the state given has no cell state c")
-    return state.cell
-
-
-def chunk_gates(stacked: Tensor, count: int, dim: int = -1) -> tuple[Tensor, ...]:
-    """Split the G*H entries along `dim` into G blocks of H, one a gate."""
-    return torch.chunk(stacked, count, dim=dim)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewise.cells.cell import Cell, Gates, State, Weights, chunk_gates, scale_rows
+from gatewise.cells.cell import Cell, Gates, State, Weights, scale_rows
 
 
 class GRU(Cell):
@@ -35,8 +35,8 @@ class GRU(Cell):
 
     def step(self, projected: Tensor, previous: State, weights: Weights) -> tuple[State, Gates]:
         """Advance by one step; see `Cell.step`."""
-        x_r, x_z, x_n = chunk_gates(projected, 3)
-        h_r, h_z, h_n = chunk_gates(F.linear(previous.hidden, weights.recurrent, weights.recurrent_bias), 3)
+        x_r, x_z, x_n = projected.chunk(3, dim=-1)
+        h_r, h_z, h_n = F.linear(previous.hidden, weights.recurrent, weights.recurrent_bias).chunk(3, dim=-1)
         r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
         n = torch.tanh(x_n + r * h_n)
         h = (1 - z) * n + z * previous.hidden
@@ -47,8 +47,8 @@ class GRU(Cell):
         + diag((1-z)(1-n^2)) [ diag(r) W_hn + diag((W_hn h_{t-1} + b_hn) r(1-r)) W_hr ].
         """  # noqa: D205 - the docstring is the formula
         r, z, n = (gates[name] for name in self.gate_names)
-        W_hr, W_hz, W_hn = chunk_gates(weights.recurrent, 3, dim=0)  # noqa: N806 - the paper's letters
-        b_hn = None if weights.recurrent_bias is None else chunk_gates(weights.recurrent_bias, 3)[2]
+        W_hr, W_hz, W_hn = weights.recurrent.chunk(3)  # noqa: N806 - the paper's letters
+        b_hn = None if weights.recurrent_bias is None else weights.recurrent_bias.chunk(3)[2]
         recurrent_n = F.linear(previous.hidden, W_hn, b_hn)
         dn_dh = scale_rows(r, W_hn) + scale_rows(recurrent_n * r * (1 - r), W_hr)
         return (

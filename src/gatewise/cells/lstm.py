@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewise.cells.cell import Cell, Gates, State, Weights, cell_state, chunk_gates, scale_rows
+from gatewise.cells.cell import Cell, Gates, State, Weights, scale_rows
 
 
 class LSTM(Cell):
@@ -36,9 +36,9 @@ class LSTM(Cell):
     def step(self, projected: Tensor, previous: State, weights: Weights) -> tuple[State, Gates]:
         """Advance by one step; see `Cell.step`."""
         preactivation = projected + F.linear(previous.hidden, weights.recurrent, weights.recurrent_bias)
-        a_i, a_f, a_g, a_o = chunk_gates(preactivation, 4)
+        a_i, a_f, a_g, a_o = preactivation.chunk(4, dim=-1)
         i, f, g, o = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g), torch.sigmoid(a_o)
-        c = f * cell_state(previous) + i * g
+        c = f * previous.require_cell() + i * g
         h = o * torch.tanh(c)
         if weights.projection is not None:
             h = F.linear(h, weights.projection)
@@ -55,11 +55,11 @@ class LSTM(Cell):
         With a projection the two h rows are multiplied from the left by W_hr.
         """  # noqa: D400 - the docstring is the formula
         i, f, g, o = (gates[name] for name in self.gate_names)
-        W_hi, W_hf, W_hg, W_ho = chunk_gates(weights.recurrent, 4, dim=0)  # noqa: N806 - the paper's letters
-        tanh_c = torch.tanh(cell_state(state))
-        dh_dc_now = o * (1 - tanh_c * tanh_c)
+        W_hi, W_hf, W_hg, W_ho = weights.recurrent.chunk(4)  # noqa: N806 - the paper's letters
+        tanh_c = torch.tanh(state.require_cell())
+        dh_dc_now = self.output_slope(state, gates)
         dc_dh = (
-            scale_rows(cell_state(previous) * f * (1 - f), W_hf)
+            scale_rows(previous.require_cell() * f * (1 - f), W_hf)
             + scale_rows(g * i * (1 - i), W_hi)
             + scale_rows(i * (1 - g * g), W_hg)
         )
@@ -72,4 +72,4 @@ class LSTM(Cell):
 
     def output_slope(self, state: State, gates: Gates) -> Tensor:
         """Return o (1 - tanh^2 c_t) (..., H): the slope of o * tanh(c_t) along c_t of the same step."""
-        return gates["output_gate"] * (1 - torch.tanh(cell_state(state)) ** 2)
+        return gates["output_gate"] * (1 - torch.tanh(state.require_cell()) ** 2)

@@ -31,7 +31,7 @@ def compare(
     name: options.Name = None,
     out: options.Out = None,
     force: options.Force = False,
-    json: options.Json = False,
+    is_json: options.Json = False,
 ) -> None:
     """Train RNN, LSTM and GRU fairly on one task and write a report that says which to use and why."""
     from gatewise.cli.run import run_comparison
@@ -40,7 +40,9 @@ def compare(
 
     if seeds < 1:
         raise typer.BadParameter(f"must be at least 1, got {seeds}", param_hint="--seeds")
-    choice = TaskChoice(source, length, target, window, horizon, time, tuple(inputs or ()))
+    choice = TaskChoice(
+        source, length=length, target=target, window=window, horizon=horizon, time=time, inputs=tuple(inputs or ())
+    )
     settings = CompareSettings(
         cells=tuple(check_cell(cell.strip()) for cell in cells.split(",")),
         seeds=tuple(range(seeds)),
@@ -52,4 +54,4 @@ def compare(
         time_budget_s=time_budget,
         jobs=jobs,
     )
-    run_comparison(choice, settings, name=name, out=out, force=force, is_json=json)
+    run_comparison(choice, settings, name=name, out=out, force=force, is_json=is_json)

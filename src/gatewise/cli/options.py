@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-_TASK, _TABLE, _TRAINING, _OUTPUT = "Task", "Table", "Training", "Output"
-
 Match = Literal["parameters", "hidden-size", "time"]
 
 Source = Annotated[
@@ -16,7 +14,6 @@ Source = Annotated[
     typer.Argument(
         help="A memory task (adding, copy, temporal-order), a built-in data set, a text file, or a table (.csv, .tsv, "
         ".parquet) with --target. `gatewise tasks` lists the built-in ones.",
-        show_default=True,
     ),
 ]
 Length = Annotated[

@@ -41,7 +41,7 @@ def run_comparison(
         ) from None
     report = write_report(folder, record)
     if is_json:
-        print(json.dumps(heart_of(record, report), indent=1))  # noqa: T201
+        print(json.dumps(result_as_json(record, report), indent=1))  # noqa: T201
     else:
         print_summary(record, report)
 
@@ -51,7 +51,7 @@ def write_report(folder: RunFolder, record: Record) -> Path:
     return folder.write_report(render(record, folder.read_metrics(), folder.read_flow()))
 
 
-def heart_of(record: Record, report: Path) -> dict[str, object]:
+def result_as_json(record: Record, report: Path) -> dict[str, object]:
     """Return the part of the record that `--json` prints."""
     return {
         "schema": record.schema_version,

@@ -17,7 +17,7 @@ def print_summary(record: Record, report: Path) -> None:
     if record.verdict is not None:
         console.print(record.verdict.text, style="bold", markup=False)
         for reason in record.verdict.reasons:
-            console.print(f"  {reason}", markup=False)
+            console.print(f"  {reason.text}", markup=False)
     console.print(f"\nReport: {report}", markup=False, soft_wrap=True)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from gatewise.cli import options
 
 
-def tasks(json: options.Json = False) -> None:
+def tasks(is_json: options.Json = False) -> None:
     """List the memory tasks and the built-in data."""
-    import json as json_format
+    import json
 
     from gatewise.data import BUILT_IN
     from gatewise.tasks import MEMORY_TASKS
 
     memory = {name: task_class().description for name, task_class in MEMORY_TASKS.items()}
-    if json:
-        print(json_format.dumps({"memory_tasks": memory, "built_in_data": BUILT_IN}, indent=1))  # noqa: T201
+    if is_json:
+        print(json.dumps({"memory_tasks": memory, "built_in_data": BUILT_IN}, indent=1))  # noqa: T201
         return
     for title, entries in (("Memory tasks (--length sets the steps)", memory), ("Built-in data", BUILT_IN)):
         print(title)  # noqa: T201

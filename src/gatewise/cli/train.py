@@ -27,14 +27,16 @@ def train(
     name: options.Name = None,
     out: options.Out = None,
     force: options.Force = False,
-    json: options.Json = False,
+    is_json: options.Json = False,
 ) -> None:
     """Train one network on one task, measure it, and write its model and report."""
     from gatewise.cli.run import run_comparison
     from gatewise.compare import CompareSettings, TaskChoice
     from gatewise.training import check_cell
 
-    choice = TaskChoice(source, length, target, window, horizon, time, tuple(inputs or ()))
+    choice = TaskChoice(
+        source, length=length, target=target, window=window, horizon=horizon, time=time, inputs=tuple(inputs or ())
+    )
     settings = CompareSettings(
         cells=(check_cell(cell),),
         seeds=(seed,),
@@ -44,4 +46,4 @@ def train(
         max_steps=max_steps,
         time_budget_s=time_budget,
     )
-    run_comparison(choice, settings, name=name, out=out, force=force, is_json=json)
+    run_comparison(choice, settings, name=name, out=out, force=force, is_json=is_json)

@@ -6,13 +6,14 @@ several seeds; naive baselines. The record is written after every run, so a kill
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from typing import Literal
 
 import gatewise
 from gatewise.compare.context import estimate_needed_lag, score_by_context
 from gatewise.compare.matching import MatchedSize, match_sizes, reference_cell
-from gatewise.compare.pool import Pool, Progress, Silent
+from gatewise.compare.pool import Pool, Progress
 from gatewise.compare.search import choose_learning_rate
 from gatewise.compare.settings import CompareSettings, TaskChoice, suggested_max_steps
 from gatewise.compare.statistics import summarise
@@ -62,19 +63,19 @@ class Comparison:
         self.jobs = min(settings.jobs or usable_cores(), num_runs)
         self.sizes: dict[str, MatchedSize] = {}
 
-    def run(self, progress: Progress | None = None) -> Record:
+    def run(self, progress: Progress) -> Record:
         """Train everything and return the complete record, which is also on the disk."""
         settings = self.settings
         self.folder.write_settings(self._settings_record())
         self.sizes = match_sizes(settings.cells, settings.hidden_size, self.task, settings.match, settings.batch_size)
         sha256 = self.task.source.sha256 if self.task.source else None
-        with Pool(self.choice, sha256, self.folder.path, self.jobs, progress or Silent()) as pool:
+        with Pool(self.choice, sha256, self.folder.path, self.jobs, progress) as pool:
             for cell in settings.cells:
                 for learning_rate in settings.learning_rates:
                     pool.submit(self._plan(cell, settings.seeds[0], learning_rate))
             for plan, outcome in pool.outcomes():
                 is_search = plan.seed == settings.seeds[0]
-                self.outcomes.append(_mark_chosen(outcome, None) if is_search else outcome)
+                self.outcomes.append(outcome if is_search else _chosen(outcome))
                 self._settle_learning_rate(plan.config.cell, pool)
                 self._write(self._record("running"))
         return self._finish()
@@ -100,7 +101,10 @@ class Comparison:
         if is_settled or len(searched) < len(self.settings.learning_rates):
             return
         chosen = choose_learning_rate([outcome.run for outcome in searched], self.task.metric)
-        self.outcomes = [_mark_chosen(outcome, chosen) if outcome in searched else outcome for outcome in self.outcomes]
+        self.outcomes = [
+            _chosen(outcome) if outcome in searched and outcome.run.learning_rate == chosen else outcome
+            for outcome in self.outcomes
+        ]
         for seed in other_seeds:
             pool.submit(self._plan(cell, seed, chosen))
 
@@ -120,15 +124,14 @@ class Comparison:
     def _best_run(self) -> Run:
         """Return the chosen run with the best validation score."""
         runs = [outcome.run for outcome in self.outcomes if outcome.run.is_chosen]
-        is_lower_better = self.task.metric.better == "lower"
-        return min(runs, key=lambda run: run.validation_score if is_lower_better else -run.validation_score)
+        return min(runs, key=lambda run: self.task.metric.sort_key(run.validation_score))
 
     def _write(self, record: Record) -> None:
         self.folder.write_metrics([row for outcome in self.outcomes for row in outcome.metrics])
         self.folder.write_flow([outcome.flow for outcome in self.outcomes if outcome.run.is_chosen])
         self.folder.write_record(record)
 
-    def _record(self, status: str, context: list[ContextPoint] | None = None) -> Record:
+    def _record(self, status: Literal["running", "complete"], context: list[ContextPoint] | None = None) -> Record:
         order = {cell: position for position, cell in enumerate(self.settings.cells)}
         runs = sorted(
             (outcome.run for outcome in self.outcomes), key=lambda run: (order[run.cell], run.seed, run.learning_rate)
@@ -136,7 +139,7 @@ class Comparison:
         chosen = {cell: [run for run in runs if run.cell == cell and run.is_chosen] for cell in self.settings.cells}
         return Record(
             name=self.folder.path.name,
-            status="complete" if status == "complete" else "running",
+            status=status,
             created=self._created,
             command=self.command,
             gatewise_version=gatewise.__version__,
@@ -149,7 +152,6 @@ class Comparison:
             cells=[summarise(cell, of_cell, self.sizes[cell]) for cell, of_cell in chosen.items() if of_cell],
             context=context or [],
             verdict=None,
-            report="report.html",
         )
 
     def _task_facts(self, context: list[ContextPoint]) -> TaskFacts:
@@ -186,7 +188,6 @@ class Comparison:
         )
 
 
-def _mark_chosen(outcome: RunOutcome, learning_rate: float | None) -> RunOutcome:
-    """Return the outcome of a search run, marked as chosen if its learning rate was; None while the search goes on."""
-    run = outcome.run.model_copy(update={"is_chosen": outcome.run.learning_rate == learning_rate})
-    return RunOutcome(run, outcome.metrics, outcome.flow)
+def _chosen(outcome: RunOutcome) -> RunOutcome:
+    """Return the outcome marked as one that counts."""
+    return replace(outcome, run=outcome.run.model_copy(update={"is_chosen": True}))

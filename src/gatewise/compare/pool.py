@@ -43,19 +43,6 @@ class Progress(Protocol):
         """Hear that a run is done."""
 
 
-class Silent:
-    """Progress that nobody watches."""
-
-    def started(self, plan: RunPlan) -> None:
-        """Say nothing."""
-
-    def advanced(self, plan: RunPlan, step: int, score: float | None) -> None:
-        """Say nothing."""
-
-    def finished(self, plan: RunPlan, outcome: RunOutcome) -> None:
-        """Say nothing."""
-
-
 @dataclass(frozen=True)
 class _Worker:
     """What a worker process keeps from one run to the next."""

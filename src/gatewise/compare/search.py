@@ -8,7 +8,6 @@ doi:10.1109/TNNLS.2016.2582924: the learning rate matters more than anything els
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from gatewise.records import Run
@@ -25,8 +24,6 @@ def choose_learning_rate(runs: Sequence[Run], metric: Metric) -> float:
     def rank(run: Run) -> tuple[int, float]:
         if run.stopped_because == "solved":
             return 0, run.steps
-        if not math.isfinite(run.validation_score):
-            return 2, 0.0
-        return 1, run.validation_score if metric.better == "lower" else -run.validation_score
+        return 1, metric.sort_key(run.validation_score)
 
     return min(runs, key=rank).learning_rate

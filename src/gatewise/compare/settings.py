@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from gatewise.compare.matching import Match
 from gatewise.data import open_source
@@ -32,36 +32,18 @@ class TaskChoice:
         UsageError, DataError
             Where the options do not fit or the data cannot be used.
         """
-        if self.source in MEMORY_TASKS and not Path(self.source).exists():
-            self._refuse_table_options()
-            task_class = MEMORY_TASKS[self.source]
-            return task_class() if self.length is None else task_class(self.length)
-        return open_source(
-            self.source,
-            target=self.target,
-            window=self.window,
-            horizon=self.horizon,
-            time=self.time,
-            inputs=self.inputs,
-            length=self.length,
-        )
+        options = self.options()
+        if self.source not in MEMORY_TASKS:
+            return open_source(self.source, **options)
+        foreign = sorted(options.keys() - {"length"})
+        if foreign:
+            raise UsageError(f"--{foreign[0]} is for tables; {self.source!r} is a memory task, which takes --length")
+        return MEMORY_TASKS[self.source](**options)
 
-    def options(self) -> dict[str, str | int | list[str]]:
-        """Return the options that were given, for the record."""
-        given = {
-            "length": self.length,
-            "target": self.target,
-            "window": self.window,
-            "horizon": self.horizon,
-            "time": self.time,
-            "inputs": list(self.inputs) or None,
-        }
-        return {name: value for name, value in given.items() if value is not None}
-
-    def _refuse_table_options(self) -> None:
-        for name in ("target", "window", "horizon", "time", "inputs"):
-            if getattr(self, name):
-                raise UsageError(f"--{name} is for tables; {self.source!r} is a memory task, which takes --length")
+    def options(self) -> dict[str, Any]:
+        """Return the options that were given."""
+        given = asdict(self) | {"inputs": list(self.inputs) or None}
+        return {name: value for name, value in given.items() if name != "source" and value is not None}
 
 
 @dataclass(frozen=True)
@@ -91,10 +73,12 @@ class CompareSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-        if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):
-            raise UsageError(
-                f"learning rates must be positive, got {', '.join(map(str, self.learning_rates)) or 'none'}"
-            )
+        # A rate is part of the run folder's name, so rates that print alike would share a folder.
+        rates = [f"{rate:g}" for rate in self.learning_rates]
+        if len(set(rates)) < len(rates) or not all(0 < rate < math.inf for rate in self.learning_rates):
+            raise UsageError(f"learning rates must be positive and all different, got {', '.join(rates)}")
+        if not rates:
+            raise UsageError("at least one learning rate is needed")
         if self.time_budget_s is not None and not self.time_budget_s > 0:
             raise UsageError(f"--time-budget must be more than 0 seconds, got {self.time_budget_s:g}")
 

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 
 from gatewise.compare.statistics import welch_interval
-from gatewise.records import Baseline, CellSummary, Run, TaskFacts, Verdict
+from gatewise.records import Baseline, CellSummary, Reason, Run, TaskFacts, Verdict
 from gatewise.tasks import Metric
 
 MIN_SEEDS = 3
@@ -37,7 +37,7 @@ def decide(
     baselines : sequence of Baseline
         A network that beats none of them is said not to.
     """
-    ranked = sorted(summaries, key=lambda summary: _rank(summary, metric))
+    ranked = sorted(summaries, key=lambda summary: metric.sort_key(summary.mean_score))
     difference, interval = _difference(ranked, runs)
     tied = [summary.cell for summary in ranked if summary.solved == summary.seeds]
     winner = None
@@ -57,7 +57,7 @@ def decide(
         winner=winner,
         tied=tied if len(tied) > 1 else [],
         text=text + _failures(ranked, task) + _against_baselines(ranked[0], baselines, metric),
-        reasons=[explain(summary, [run for run in runs if run.cell == summary.cell], task) for summary in ranked],
+        reasons=[Reason(cell=summary.cell, text=explain(summary, runs, task)) for summary in ranked],
         difference=difference,
         interval=interval,
     )
@@ -66,14 +66,16 @@ def decide(
 def explain(summary: CellSummary, runs: Sequence[Run], task: TaskFacts) -> str:
     """Say how one cell did and how far its gradient reached against how far the task needs it to."""
     outcome = f"reached a mean score of {_number(summary.mean_score)}"
+    if not math.isfinite(summary.mean_score):
+        outcome = "diverged in at least one run"
     if summary.solved is not None:
         outcome = f"solved the task in {summary.solved} of {summary.seeds} runs"
     horizon = summary.horizon
-    if horizon is None or not runs:
+    if horizon is None:
         return f"{summary.cell} {outcome}; no gradient could be measured."
     reach = f"at least {horizon:g}" if summary.horizon_is_censored else f"{horizon:g}"
     text = f"{summary.cell} {outcome}; its gradient reaches back {reach} steps after training"
-    before = [run.horizon_before for run in runs if run.horizon_before is not None]
+    before = [run.horizon_before for run in runs if run.cell == summary.cell and run.horizon_before is not None]
     if before:
         text += f" (before: {sorted(before)[len(before) // 2]})"
     if task.needed_lag is None:
@@ -129,15 +131,8 @@ def _against_baselines(first: CellSummary, baselines: Sequence[Baseline], metric
     unbeaten = [baseline for baseline in baselines if not metric.is_better(first.mean_score, baseline.score)]
     if not unbeaten:
         return ""
-    best = min(unbeaten, key=lambda baseline: baseline.score if metric.better == "lower" else -baseline.score)
+    best = min(unbeaten, key=lambda baseline: metric.sort_key(baseline.score))
     return f' But no cell beats the baseline "{best.name}" ({_number(best.score)}), which needs no network.'
-
-
-def _rank(summary: CellSummary, metric: Metric) -> float:
-    """Return a key that sorts the best first and diverged cells last."""
-    if not math.isfinite(summary.mean_score):
-        return math.inf
-    return summary.mean_score if metric.better == "lower" else -summary.mean_score
 
 
 def _list(names: Sequence[str]) -> str:

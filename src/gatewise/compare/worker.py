@@ -57,21 +57,21 @@ def execute(
         torch.manual_seed(seed)
         model = SequenceModel(plan.config)
     validation = task.validation()
-    before = measure_gradient(model, task, validation)
+    before = _measure_gradient(model, task, validation)
     trained = train(model, task, plan.loop, seed, on_step, on_validation)
-    after = measure_gradient(model, task, validation)
+    after = _measure_gradient(model, task, validation)
     score = evaluate(model, task, task.test()) if trained.best is not None else math.nan
     folder = out / plan.folder
     folder.mkdir(exist_ok=True)
     save(model, folder)
     return RunOutcome(
         run=_run_record(plan, task, model, trained, score, before, after),
-        metrics=[_metric_row(plan, validation) for validation in trained.history],
+        metrics=[_metric_row(plan, row) for row in trained.history],
         flow=RunFlow(cell, seed, _curve(before), _curve(after), _half_life(model, validation)),
     )
 
 
-def measure_gradient(model: SequenceModel, task: Task, validation: Batch) -> flow.GradientByLag:
+def _measure_gradient(model: SequenceModel, task: Task, validation: Batch) -> flow.GradientByLag:
     """Return the gradient by lag of the task's loss at the last step, on validation sequences."""
     inputs, targets = validation.inputs[:FLOW_SEQUENCES], validation.targets[:FLOW_SEQUENCES]
 
@@ -114,7 +114,7 @@ def _run_record(
         hidden_size=plan.config.hidden_size,
         parameters=model.num_parameters(),
         learning_rate=plan.loop.learning_rate,
-        is_chosen=True,
+        is_chosen=False,  # the comparison decides, once the search is over
         score=score,
         validation_score=math.nan if trained.best is None else trained.best.score,
         solved=None if task.goal is None else task.metric.reaches(score, task.goal),

@@ -1,4 +1,4 @@
-"""The data that come with Gatewise, so that everything can be tried offline; importing this costs nothing."""
+"""The data that come with Gatewise, so that everything can be tried offline."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from gatewise import cells
 from gatewise.cells import State
-from gatewise.cells.cell import cell_state
 from gatewise.nn.composite import DirectionRun
 
 
@@ -70,6 +69,6 @@ def _adjoints(
 
 
 def _output_slope(row: DirectionRun, step: int) -> Tensor:
-    state = State(row.states[step].hidden.detach(), cell_state(row.states[step]).detach())
+    state = State(row.states[step].hidden.detach(), row.states[step].require_cell().detach())
     gates = {name: gate.detach() for name, gate in row.gates[step].items()}
     return cells.LSTM().output_slope(state, gates)

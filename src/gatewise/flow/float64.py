@@ -21,7 +21,7 @@ from gatewise.nn.observe import observed, recurrent_layers
 
 
 @dataclass(frozen=True)
-class FloatRun:
+class Float64Run:
     """What a float64 copy of a model computed."""
 
     output: Any  # what the model returned
@@ -29,7 +29,7 @@ class FloatRun:
 
 
 @contextmanager
-def run_in_float64(model: Module, inputs: Any) -> Iterator[FloatRun]:
+def run_in_float64(model: Module, inputs: Any) -> Iterator[Float64Run]:
     """Run a float64 copy of `model` with every recurrent layer watched; the random state is put back afterwards.
 
     Parameters
@@ -44,10 +44,7 @@ def run_in_float64(model: Module, inputs: Any) -> Iterator[FloatRun]:
         If no recurrent layer can be watched, or one is called several times.
     """
     double = copy.deepcopy(model).double().requires_grad_(True)
-    layers, skipped = recurrent_layers(double)
-    if not layers:
-        reasons = "".join(f"; {name!r}: {reason}" for name, reason in skipped.items())
-        raise ValueError(f"the model contains no torch.nn or gatewise RNN, LSTM or GRU layer to measure{reasons}")
+    layers, _ = recurrent_layers(double)
     runs: dict[str, tuple[RNNBase, Run]] = {}
 
     def on_run(name: str, layer: RNNBase, run: Run) -> None:
@@ -59,7 +56,7 @@ def run_in_float64(model: Module, inputs: Any) -> Iterator[FloatRun]:
 
     devices = sorted({parameter.device.index for parameter in double.parameters() if parameter.device.type == "cuda"})
     with torch.random.fork_rng(devices=devices), torch.enable_grad(), observed(layers, on_run):
-        yield FloatRun(_call(double, to_float64(inputs)), runs)
+        yield Float64Run(_call(double, to_float64(inputs)), runs)
 
 
 def to_float64(values: Any) -> Any:

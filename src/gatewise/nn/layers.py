@@ -6,7 +6,7 @@ Parameters, their names, initialisation and state_dict are torch's own; ``isinst
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 from torch.nn import RNNBase
@@ -18,16 +18,11 @@ from gatewise.nn.paths import Path, choose_path, run
 from gatewise.nn.trace import Trace, trace_of
 
 
-class _Layer(RNNBase):
+class RecurrentLayer(RNNBase):
     """What the three layers share."""
 
-    # A class attribute, so that a layer whose class was swapped in place has it too.
-    _path: ClassVar[Path | None] = None
-
-    @property
-    def path(self) -> Path | None:
-        """Which path the last call took, "torch" or "composite"; None before the first call."""
-        return self.__dict__.get("_path")
+    #: Which path the last call took, "torch" or "composite"; None before the first.
+    path: Path | None = None
 
     def forward(
         self,
@@ -57,11 +52,12 @@ class _Layer(RNNBase):
         ------
         ValueError, RuntimeError
             As torch.nn's layers, with the shape that was expected.
+        TypeError
+            If lengths are not integers.
         """
         call = read_call(self, input, hx, lengths)
-        path = choose_path(call)
-        self.__dict__["_path"] = path
-        return hand_back(call, *run(path, self, call))
+        self.path = choose_path(call)
+        return hand_back(call, *run(self.path, self, call))
 
     def trace(self, x: Tensor | PackedSequence, hx: HiddenState | None = None, lengths: Lengths | None = None) -> Trace:
         """Run the layer and return every state and gate; arguments as in `forward`.
@@ -70,11 +66,11 @@ class _Layer(RNNBase):
         -----
         Takes the composite path, a Python loop over the steps. Differentiable: a loss may use gates and states.
         """
-        self.__dict__["_path"] = "composite"
+        self.path = "composite"
         return trace_of(self, run_composite(self, read_call(self, x, hx, lengths)))
 
 
-class RNN(_Layer):
+class RNN(RecurrentLayer):
     r"""A vanilla (Elman) RNN, drop-in for torch.nn.RNN.
 
     ::
@@ -136,7 +132,7 @@ class RNN(_Layer):
         super().__init__(f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, *args, **kwargs)
 
 
-class LSTM(_Layer):
+class LSTM(RecurrentLayer):
     r"""A long short-term memory, drop-in for torch.nn.LSTM.
 
     ::
@@ -193,7 +189,7 @@ class LSTM(_Layer):
         super().__init__("LSTM", *args, **kwargs)
 
 
-class GRU(_Layer):
+class GRU(RecurrentLayer):
     r"""A gated recurrent unit, drop-in for torch.nn.GRU.
 
     ::

@@ -12,15 +12,21 @@ from torch.nn import Module, RNNBase
 
 from gatewise.nn.call import hand_back, read_call
 from gatewise.nn.composite import Run, run_composite
-from gatewise.nn.layers import _Layer
+from gatewise.nn.layers import RecurrentLayer
 
 OnRun = Callable[[str, RNNBase, Run], None]
 
-_KNOWN_FORWARDS = (torch.nn.RNN.forward, torch.nn.LSTM.forward, torch.nn.GRU.forward, _Layer.forward)
+_KNOWN_FORWARDS = (torch.nn.RNN.forward, torch.nn.LSTM.forward, torch.nn.GRU.forward, RecurrentLayer.forward)
 
 
 def recurrent_layers(model: Module) -> tuple[dict[str, RNNBase], dict[str, str]]:
-    """Return the recurrent layers of `model` by qualified name, and those that cannot be watched with the reason."""
+    """Return the recurrent layers of `model` by qualified name, and those that cannot be watched with the reason.
+
+    Raises
+    ------
+    ValueError
+        If there is none that can be watched.
+    """
     watched: dict[str, RNNBase] = {}
     skipped: dict[str, str] = {}
     for name, module in model.named_modules():
@@ -30,6 +36,9 @@ def recurrent_layers(model: Module) -> tuple[dict[str, RNNBase], dict[str, str]]
             watched[name] = module
         else:
             skipped[name] = f"{type(module).__name__} overrides forward, so its equations are unknown"
+    if not watched:
+        reasons = "".join(f"; {name!r}: {reason}" for name, reason in skipped.items())
+        raise ValueError(f"the model contains no torch.nn or gatewise RNN, LSTM or GRU layer to watch{reasons}")
     return watched, skipped
 
 
@@ -58,8 +67,8 @@ def _observing_forward(name: str, layer: RNNBase, on_run: OnRun) -> Callable[...
         given = signature.bind(layer, *arguments, **keywords).arguments
         call = read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
         run = run_composite(layer, call)
-        if isinstance(layer, _Layer):
-            layer.__dict__["_path"] = "composite"
+        if isinstance(layer, RecurrentLayer):
+            layer.path = "composite"
         on_run(name, layer, run)
         return hand_back(call, run.output, run.final)
 

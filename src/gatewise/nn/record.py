@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import Module, RNNBase
 
-from gatewise.cells.cell import cell_state
 from gatewise.nn.composite import Run
 from gatewise.nn.observe import observed, recurrent_layers
 from gatewise.nn.trace import Trace, trace_of
@@ -54,7 +53,7 @@ class RecordedCall:
         """dL/dc_t of shape (L*D, T, N, H); None for RNN and GRU."""
         if self._run.final.cell is None:
             return None
-        return self._stack([[cell_state(state) for state in row.states] for row in self._run.directions])
+        return self._stack([[state.require_cell() for state in row.states] for row in self._run.directions])
 
     @property
     def hidden_gradient_norm(self) -> Tensor:
@@ -197,9 +196,6 @@ def record(model: Module, gates: bool = True, gradients: bool = True) -> Iterato
     torch.Size([1, 7, 2, 5])
     """
     layers, skipped = recurrent_layers(model)
-    if not layers:
-        reasons = "".join(f"; {name!r}: {reason}" for name, reason in skipped.items())
-        raise ValueError(f"the model contains no torch.nn or gatewise RNN, LSTM or GRU layer to record{reasons}")
     recording = Recording(list(layers), skipped)
 
     def on_run(name: str, layer: RNNBase, run: Run) -> None:

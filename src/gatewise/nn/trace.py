@@ -15,7 +15,6 @@ from torch.nn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
 from gatewise.cells import Cell, Weights
-from gatewise.cells.cell import cell_state
 from gatewise.nn.call import hand_back
 from gatewise.nn.composite import Run
 from gatewise.nn.ragged import valid_steps
@@ -157,7 +156,7 @@ def trace_of(layer: RNNBase, run: Run) -> Trace:
     output, _ = hand_back(run.call, run.output, run.final)
     return Trace(
         hidden=torch.stack([row.hidden for row in rows]),
-        cell=collect([[cell_state(state) for state in row.states] for row in rows])
+        cell=collect([[state.require_cell() for state in row.states] for row in rows])
         if equations.has_cell_state
         else None,
         gates={name: collect([[gates[name] for gates in row.gates] for row in rows]) for name in equations.gate_names},

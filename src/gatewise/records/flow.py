@@ -1,6 +1,6 @@
 """``flow.npz``: how far gradient and memory reach, per run, before and after training.
 
-Shapes: K lags, D states = num_layers * directions, H hidden units.
+Shapes: K lags, L*D layers times directions, H hidden units.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class FlowCurve:
     """The gradient norm by lag of one network at one moment (``flow.gradient_by_lag``)."""
 
     lags: NDArray[np.int64]  # (K,)
-    log_norm: Floats  # (D, K) natural log, mean over sequences; NaN where no gradient arrived
+    log_norm: Floats  # (L*D, K) natural log, mean over sequences; NaN where no gradient arrived
 
 
 @dataclass(frozen=True)
@@ -29,4 +29,4 @@ class RunFlow:
     seed: int
     before: FlowCurve
     after: FlowCurve
-    half_life: Floats | None  # (D, H) steps, after training; None for the RNN
+    half_life: Floats | None  # (L*D, H) steps, after training; None for the RNN

@@ -33,6 +33,9 @@ class Machine(Part):
     packages: dict[str, str]  # {"torch": "2.13.0", ...}
 
 
+# Metric, Baseline and Source are those of gatewise.tasks over again: drawing a report must not wait for torch.
+
+
 class Metric(Part):
     """The number by which the cells are compared."""
 
@@ -134,13 +137,20 @@ class ContextPoint(Part):
     score: float
 
 
+class Reason(Part):
+    """Why one cell lost or held."""
+
+    cell: str
+    text: str
+
+
 class Verdict(Part):
     """Which cell to use, and why."""
 
     winner: str | None
     tied: list[str]  # cells that reach the goal in every seed, where more than one does
-    text: str  # one sentence
-    reasons: list[str]  # one sentence a cell: why it lost or held
+    text: str
+    reasons: list[Reason]  # the best cell first
     difference: float | None  # winner or leader minus runner-up
     interval: tuple[float, float] | None  # 95 % Welch interval of that difference
 
@@ -163,11 +173,8 @@ class Record(Part):
     cells: list[CellSummary]
     context: list[ContextPoint]  # empty where the needed lag is known
     verdict: Verdict | None
-    report: str | None
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=True, ser_json_inf_nan="constants"
-    )
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class MetricRow(Part):

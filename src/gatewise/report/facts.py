@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from math import isfinite
 
 import numpy as np
 
@@ -24,12 +22,6 @@ def chosen_runs(record: Record, cell: str) -> list[Run]:
     return [run for run in record.runs if run.cell == cell and run.is_chosen]
 
 
-def ranked(record: Record) -> list[CellSummary]:
-    """Return the cells from best to worst mean score; those that diverged come last."""
-    sign = 1 if record.metric.better == "lower" else -1
-    return sorted(record.cells, key=lambda cell: sign * cell.mean_score if isfinite(cell.mean_score) else float("inf"))
-
-
 def summary_of(record: Record, cell: str) -> CellSummary | None:
     """Return the summary of `cell`; None while none of its runs is finished."""
     return next((summary for summary in record.cells if summary.cell == cell), None)
@@ -42,13 +34,6 @@ def mark(record: Record, cell: str) -> str:
     if cell == record.verdict.winner:
         return "winner"
     return "tied" if cell in record.verdict.tied else ""
-
-
-def cell_named_first(record: Record, text: str) -> str:
-    """Return the cell that `text` names first, or ``""``: a reason is about that cell."""
-    names = "|".join(re.escape(name) for name in cell_names(record))
-    found = re.search(rf"(?<!\w)(?:{names})(?!\w)", text) if names else None
-    return found.group() if found else ""
 
 
 def half_lives(flow: Sequence[RunFlow], cell: str) -> list[tuple[int, Floats]]:

@@ -19,8 +19,7 @@ from gatewise.records.schema import MetricRow, Record
 from gatewise.report import words
 from gatewise.report.charts import Picture, pictures
 from gatewise.report.charts.picture import CONFIG
-from gatewise.report.colours import NEUTRAL, colour
-from gatewise.report.facts import cell_named_first
+from gatewise.report.colours import colour
 from gatewise.report.numbers import number, plain_number
 from gatewise.report.table import cell_rows, run_rows
 
@@ -60,7 +59,7 @@ def render(record: Record, metrics: Sequence[MetricRow], flow: Sequence[RunFlow]
     return _template().render(
         record=record,
         words=words,
-        reasons=_reasons(record),
+        reasons=[(colour(reason.cell), reason.text) for reason in record.verdict.reasons] if record.verdict else [],
         rows=cell_rows(record, flow),
         runs=run_rows(record),
         pictures=drawn,
@@ -82,13 +81,6 @@ def _template() -> Template:
     )
     environment.filters.update(number=number, plain_number=plain_number)
     return environment.get_template("report.html")
-
-
-def _reasons(record: Record) -> list[tuple[str, str]]:
-    """Return ``(colour, sentence)`` for each reason of the verdict."""
-    reasons = record.verdict.reasons if record.verdict else []
-    cells = [cell_named_first(record, reason) for reason in reasons]
-    return [(colour(cell) if cell else NEUTRAL, reason) for cell, reason in zip(cells, reasons, strict=True)]
 
 
 def _chart(picture: Picture) -> dict[str, Any]:

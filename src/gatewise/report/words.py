@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from math import isfinite
 
 from gatewise.records.schema import Machine, Record, Settings, TaskFacts
-from gatewise.report.facts import ranked
 from gatewise.report.numbers import count, duration, number, plain_number
 
 MATCHING = {
@@ -28,11 +27,10 @@ def headline(record: Record) -> str:
 
 def difference(record: Record) -> str:
     """Return the verdict's difference and its 95 % interval in plain words; ``""`` where there is none."""
-    verdict, order = record.verdict, ranked(record)
-    if verdict is None or verdict.difference is None or not isfinite(verdict.difference) or not order:
+    verdict = record.verdict
+    if verdict is None or verdict.difference is None or not isfinite(verdict.difference):
         return ""
-    leader = verdict.winner or order[0].cell
-    runner_up = next((summary.cell for summary in order if summary.cell != leader), "runner-up")
+    leader, runner_up = verdict.reasons[0].cell, verdict.reasons[1].cell
     side = "below" if verdict.difference < 0 else "above"
     gap = f"The {leader}’s mean test {record.metric.name} is {number(abs(verdict.difference))} {side} the {runner_up}’s"
     gap += f" ({record.metric.better} is better)."
@@ -127,10 +125,11 @@ def settings_in_words(record: Record) -> Iterator[tuple[str, str]]:
 
 def machine_in_words(machine: Machine) -> Iterator[tuple[str, str]]:
     """Yield where the numbers were measured, as name and value."""
+    threads = machine.threads_per_run
     yield "platform", machine.platform
     yield "processor", machine.processor
     yield "cores", count(machine.cores)
-    yield "runs at a time", f"{count(machine.jobs)}, {count(machine.threads_per_run)} threads each"
+    yield "runs at a time", f"{count(machine.jobs)}, {count(threads)} thread{'s' if threads > 1 else ''} each"
     yield "CPU level", machine.cpu_level
     yield "Python", machine.python
     yield from machine.packages.items()

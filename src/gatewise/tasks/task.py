@@ -5,6 +5,7 @@ Shapes: N sequences, T steps, I input features, O outputs. Everything is batch-f
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,12 @@ class Metric:
     def is_better(self, score: float, other: float) -> bool:
         """Whether `score` is strictly better than `other`; NaN is never better."""
         return score < other if self.better == "lower" else score > other
+
+    def sort_key(self, score: float) -> float:
+        """Return a key that sorts the best score first and what is not finite last."""
+        if not math.isfinite(score):
+            return math.inf
+        return score if self.better == "lower" else -score
 
     def reaches(self, score: float, goal: float) -> bool:
         """Whether `score` is as good as `goal` or better."""

@@ -77,7 +77,7 @@ def load(path: str | Path) -> SequenceModel:
     Parameters
     ----------
     path : str or Path
-        A ``model.safetensors`` that Gatewise wrote, or the folder that holds it: ``runs/adding-T100/LSTM-seed0``.
+        A ``model.safetensors`` that Gatewise wrote, or its folder: ``runs/adding-T100/LSTM-seed0-lr0.01``.
 
     Returns
     -------
