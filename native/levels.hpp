@@ -1,7 +1,7 @@
 // Which CPU levels were compiled, which of them this machine can run, and which one is in use.
 //
 // A level is named as its compilers name it: "x86-64-v3" (AVX2 and FMA), "x86-64-v4" (AVX-512), "neon" (every aarch64).
-// Where none of them runs, the level is "none": there are no kernels, and Python takes its composite path.
+// Where none of them runs, the level is "none": there are no kernels, and the layers do without.
 #pragma once
 
 #include <string>

@@ -26,7 +26,7 @@ def cpu_level() -> str:
     -------
     str
         ``"x86-64-v4"`` (AVX-512), ``"x86-64-v3"`` (AVX2 and FMA), ``"neon"`` (aarch64), or ``"none"`` where there are
-        no native kernels and the layers take their composite path.
+        no native kernels and the layers do without.
 
     Notes
     -----

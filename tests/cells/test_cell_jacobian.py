@@ -92,7 +92,7 @@ def test_step_jacobian_is_differentiable(case: Case) -> None:
 
 
 def test_irnn_jacobian_has_singular_values_zero_and_one() -> None:
-    """YARDSTICK: W_hh = I with relu: every singular value is exactly 0 or 1."""
+    """IRNN: W_hh = I with relu: every singular value is exactly 0 or 1."""
     case = PLAIN[1]
     weights = cells.Weights(case.weights().input, torch.eye(H, dtype=torch.float64))
     jacobian = closed_form(case, case.inputs(6), case.state(6), weights)
@@ -104,7 +104,7 @@ def test_irnn_jacobian_has_singular_values_zero_and_one() -> None:
 
 
 def test_lstm_output_slope_is_the_path_from_cell_to_hidden() -> None:
-    """dh_t/dc_t of the same step, before any projection: what DEFINITIONS subtract from the total cell gradient."""
+    """dh_t/dc_t of the same step, before any projection: what takes the total cell gradient to the adjoint."""
     case = PLAIN[2]
     weights, x, previous = case.weights(), case.inputs(3), case.state(3)
     state, gates = case.equations.step(case.equations.project_input(x, weights), previous, weights)

@@ -138,7 +138,7 @@ def test_gru_reset_gate_acts_on_the_recurrent_bias_too() -> None:
 
 
 def test_lstm_forget_bias_one_keeps_sigma_of_one() -> None:
-    """YARDSTICK: forget bias 1, preactivation otherwise 0: f = .7311, and c_t = f c_{t-1} where i g = 0."""
+    """Forget bias 1, preactivation otherwise 0: f = .7311, and c_t = f c_{t-1} where i g = 0."""
     case = PLAIN[2]
     zero = torch.zeros(4 * H, dtype=torch.float64)
     bias = zero.clone()

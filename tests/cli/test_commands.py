@@ -108,3 +108,15 @@ def test_help_imports_nothing_heavy():
 
 def test_version_is_printed(gatewise):
     assert gatewise("--version") == (0, f"gatewise {gw.__version__}\n", "")
+
+
+def test_command_without_the_workbench_says_what_to_install():
+    script = (
+        "import sys\n"
+        "sys.modules['typer'] = None\n"  # as if it were not installed
+        "from gatewise.cli import start\n"
+        "start()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "gatewise: the command needs typer; install gatewise[workbench]\n"

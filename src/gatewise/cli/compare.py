@@ -13,7 +13,9 @@ def compare(
     source: options.Source = "adding",
     cells: Annotated[str, typer.Option(help="Cells, separated by commas.")] = "RNN,LSTM,GRU",
     seeds: Annotated[int, typer.Option(help="Runs of each cell, with seeds 0, 1, 2 ...; a verdict needs 3.")] = 3,
-    hidden_size: Annotated[int, typer.Option(help="Hidden units of the LSTM; the other cells are matched to it.")] = 32,
+    hidden_size: Annotated[
+        int, typer.Option(help="Hidden units of the LSTM (without one, of the GRU); the other cells are matched to it.")
+    ] = 32,
     match: Annotated[options.Match, typer.Option(help="What is made equal between the cells.")] = "parameters",
     learning_rate: Annotated[
         list[float] | None, typer.Option(help="A learning rate to try; may be repeated (default 0.01 and 0.003).")

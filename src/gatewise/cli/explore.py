@@ -23,7 +23,7 @@ def explore(
         raise UsageError(f"no folder {runs}; start a run first with `gatewise compare`, or name the folder of the runs")
     with make_server(runs, port) as server:
         url = f"http://127.0.0.1:{server.server_port}/"
-        print(f"{url} shows the runs in {runs}; end with Ctrl-C", flush=True)  # noqa: T201
+        print(f"{url} shows the runs in {runs}; end with Ctrl-C", flush=True)
         if browser:
             webbrowser.open(url)
         try:

@@ -1,4 +1,4 @@
-"""The command `gatewise`: the only place that prints and sets exit codes. 0 done, 1 failed, 2 wrong usage.
+"""The command `gatewise`. This room is the only one that prints and sets exit codes: 0 done, 1 failed, 2 wrong usage.
 
 Nothing heavy is imported here: `gatewise --help` has to answer at once. A command imports what it needs when it runs.
 """
@@ -30,7 +30,7 @@ for command in (compare.compare, train.train, report.report, explore.explore, ta
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        print(f"gatewise {__version__}")  # noqa: T201
+        print(f"gatewise {__version__}")
         raise typer.Exit
 
 
@@ -48,5 +48,5 @@ def main() -> None:
     try:
         app()
     except GatewiseError as error:
-        print(f"gatewise: {error}", file=sys.stderr)  # noqa: T201
+        print(f"gatewise: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -14,4 +14,4 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder: runs/adding
     from gatewise.records import open_folder
 
     folder = open_folder(run)
-    print(write_report(folder, folder.read_record()))  # noqa: T201
+    print(write_report(folder, folder.read_record()))

@@ -41,7 +41,7 @@ def run_comparison(
         ) from None
     report = write_report(folder, record)
     if is_json:
-        print(json.dumps(result_as_json(record, report), indent=1))  # noqa: T201
+        print(json.dumps(result_as_json(record, report), indent=1))
     else:
         print_summary(record, report)
 

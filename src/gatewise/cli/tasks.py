@@ -14,9 +14,9 @@ def tasks(is_json: options.Json = False) -> None:
 
     memory = {name: task_class().description for name, task_class in MEMORY_TASKS.items()}
     if is_json:
-        print(json.dumps({"memory_tasks": memory, "built_in_data": BUILT_IN}, indent=1))  # noqa: T201
+        print(json.dumps({"memory_tasks": memory, "built_in_data": BUILT_IN}, indent=1))
         return
     for title, entries in (("Memory tasks (--length sets the steps)", memory), ("Built-in data", BUILT_IN)):
-        print(title)  # noqa: T201
+        print(title)
         for name, description in entries.items():
-            print(f"  {name:<16} {description}")  # noqa: T201
+            print(f"  {name:<16} {description}")
