@@ -37,6 +37,22 @@ def test_compare_writes_record_models_and_report(gatewise, tmp_path):
     assert len(err.splitlines()) == 14  # what it is, how many runs, a line a run
 
 
+def test_diverged_runs_are_json_all_the_same(gatewise, tmp_path):
+    code, out, err = gatewise("compare", *TINY, "--seeds", "1", "--learning-rate", "1e30", "--json")
+    assert code == 0, err
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    heart = json.loads(out, parse_constant=refuse)
+    assert [run["score"] for run in heart["runs"]] == [None] * 3
+    folder = tmp_path / "runs" / "adding-T6"
+    json.loads((folder / "record.json").read_text(), parse_constant=refuse)
+    for line in (folder / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
+    assert "diverged" in (folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_second_run_stands_beside_the_first(gatewise, tmp_path):
     for _ in range(2):
         code, out, _ = gatewise("train", *TINY, "--cell", "RNN")

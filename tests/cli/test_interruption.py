@@ -16,7 +16,8 @@ COMMAND = [sys.executable, "-c", "from gatewise.cli.main import main; main()", *
 def start_and_wait_for_first_run(folder):
     process = subprocess.Popen(COMMAND, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not (folder / "run" / "record.json").exists():
+    record = folder / "run" / "record.json"
+    while not record.exists() or '"seed": ' not in record.read_text():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from scipy import stats
 
 from gatewise.compare.matching import MatchedSize
 from gatewise.compare.search import choose_learning_rate
@@ -24,6 +25,12 @@ def test_welch_interval_by_hand():
     assert (low + high) / 2 == pytest.approx(-3)
     assert (high - low) / 2 == pytest.approx(3.2205 * math.sqrt(5 / 3), rel=1e-3)
     assert (high - low) / 2 != pytest.approx(2.776 * math.sqrt(5 / 3), rel=1e-2)  # Student's, with 4 degrees
+
+
+def test_welch_interval_is_that_of_scipy():
+    first, second = [0.31, 0.29, 0.36, 0.33], [0.1, 0.25, 0.2]
+    expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert welch_interval(first, second) == pytest.approx((expected.low, expected.high), rel=1e-9)
 
 
 def test_welch_interval_without_any_spread_is_the_difference():
@@ -118,6 +125,14 @@ def test_cells_that_always_reach_the_goal_tie():
 def test_one_cell_that_reaches_the_goal_wins_by_its_interval():
     verdict = verdict_of({"RNN": [0.16, 0.17, 0.18], "LSTM": [0.001, 0.0011, 0.0009]}, goal=0.01)
     assert verdict.winner == "LSTM"
+
+
+def test_cell_that_misses_the_goal_does_not_win_over_one_that_never_does():
+    lstm, gru = [0.0095, 0.0094, 0.0096, 0.0093, 0.0095], [0.001, 0.0012, 0.0011, 0.001, 0.0101]
+    verdict = verdict_of({"LSTM": lstm, "GRU": gru}, goal=0.01)
+    assert verdict.winner is None
+    assert verdict.text.startswith("No clear winner: only the LSTM solves the task in every seed, but")
+    assert verdict_of({"LSTM": lstm, "GRU": gru}).winner == "GRU"
 
 
 def test_diverged_cell_comes_last_and_never_wins():

@@ -214,3 +214,32 @@ def test_layer_called_twice_is_refused():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         gw.flow.gradient_by_lag(layer_of("RNN"), torch.randn(T, N, I), **arguments)
+
+
+def test_nan_is_not_taken_for_a_sequence_that_has_ended():
+    layer, inputs = layer_of("GRU"), torch.randn(T, N, I)
+    inputs[T - 1, 2] = math.nan
+    measured = gw.flow.gradient_by_lag(layer, inputs)
+    assert measured.log_norm[0, 1:].isnan().all()
+    assert measured.num_zero.sum() == 0
+
+
+def test_model_that_makes_float32_inside_can_be_measured():
+    class OneHot(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.LSTM(I, H)
+            self.head = nn.Linear(H, 2)
+
+        def forward(self, symbols):
+            return self.head(self.rnn(nn.functional.one_hot(symbols, I).float())[0][-1].float())
+
+    measured = gw.flow.gradient_by_lag(OneHot(), torch.randint(I, (T, N)), lambda output: output.square().sum())
+    assert measured.log_norm.isfinite().all()
+
+
+def test_measuring_works_in_inference_mode():
+    layer, inputs = layer_of("LSTM"), torch.randn(T, N, I)
+    expected = gw.flow.gradient_by_lag(layer, inputs).log_norm
+    with torch.inference_mode():
+        assert torch.equal(gw.flow.gradient_by_lag(layer, inputs.clone()).log_norm, expected)

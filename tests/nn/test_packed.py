@@ -7,6 +7,7 @@ import torch
 from evaluate import by_forward, by_trace, evaluate
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
+import gatewise as gw
 from problems import Problem, as_hx, build_layer, build_pair, initial_states, one_of_each, padded_inputs
 from tolerances import assert_bit_equal, assert_close, assert_fails, assert_same, spoilt
 
@@ -110,3 +111,20 @@ def test_packed_with_lengths_is_an_error(problem: Problem) -> None:
     for call in (layer, layer.trace):
         with pytest.raises(ValueError, match="lengths"):
             call(packed, lengths=list(UNSORTED))
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
+def test_packed_ties_keep_their_order_and_so_torchs_dropout_masks(cell: str) -> None:
+    """Above 16 sequences torch's descending sort reorders ties, so a packed batch must not be sorted again."""
+    lengths = [3] * 20 + [2] * 20
+    theirs = getattr(torch.nn, cell)(4, 5, num_layers=2, dropout=0.5)
+    ours = getattr(gw.nn, cell)(4, 5, num_layers=2, dropout=0.5)
+    ours.load_state_dict(theirs.state_dict())
+    packed = pack_padded_sequence(torch.randn(3, 40, 4), torch.tensor(lengths))
+    outputs = []
+    for run in (theirs, ours, lambda x: (ours.trace(x).output,)):
+        torch.manual_seed(7)
+        outputs.append(run(packed)[0].data)
+    assert torch.equal(outputs[0], outputs[1])
+    torch.testing.assert_close(outputs[2], outputs[0])
+    assert not torch.allclose(theirs(packed)[0].data, outputs[0])  # other masks give other numbers

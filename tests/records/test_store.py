@@ -63,6 +63,14 @@ def test_exact_folder_is_never_replaced_without_force(tmp_path):
     assert list(path.iterdir()) == []
 
 
+def test_force_replaces_a_run_that_ended_before_its_record(tmp_path):
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "config.toml").write_text("")
+    create_exact_folder(path, force=True)
+    assert list(path.iterdir()) == []
+
+
 def test_force_refuses_what_is_not_a_run(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="is not a run of Gatewise"):
@@ -111,7 +119,8 @@ def test_metrics_are_read_back(tmp_path):
     read = folder.read_metrics()
     assert [metric.step for metric in read] == [50, 100]
     assert math.isnan(read[0].validation_score)
-    assert read[0].gradient_norm == math.inf
+    assert math.isnan(read[0].gradient_norm)  # JSON has neither NaN nor infinity; both come back as NaN
+    assert "null" in (folder.path / "metrics.jsonl").read_text()
 
 
 def test_empty_lists_are_read_back(tmp_path):

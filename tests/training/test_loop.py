@@ -127,3 +127,12 @@ def test_higher_is_better_keeps_the_highest():
     assert task.metric == Metric("accuracy", "higher")
     _, trained = train_on(task, replace(SETTINGS, max_steps=100))
     assert trained.best.score == max(v.score for v in trained.history)
+
+
+def test_network_that_answers_nan_has_no_score():
+    task = TemporalOrder(10)
+    model = model_for(task)
+    assert math.isfinite(evaluate(model, task, task.test()))
+    with torch.no_grad():
+        model.readout.bias[0] = math.nan
+    assert math.isnan(evaluate(model, task, task.test()))

@@ -27,7 +27,7 @@ Inputs = Annotated[list[str] | None, typer.Option(help="Table: a further column 
 
 BatchSize = Annotated[int, typer.Option(help="Sequences a training step.")]
 MaxSteps = Annotated[int | None, typer.Option(help="Training steps of a run at most (default 2000, real data 1500).")]
-TimeBudget = Annotated[float | None, typer.Option(help="Seconds of training of a run at most.")]
+TimeBudget = Annotated[float | None, typer.Option(help="Seconds of computing (CPU time) of a run at most.")]
 Jobs = Annotated[int | None, typer.Option(help="Runs trained at the same time (default: one a core).")]
 Name = Annotated[str | None, typer.Option(help="Name of the run (default: the task's); -2, -3 are added where taken.")]
 Out = Annotated[Path | None, typer.Option(help="Folder to write into, instead of runs/NAME; must not exist.")]

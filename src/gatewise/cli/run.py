@@ -15,10 +15,10 @@ from gatewise.records import Record, RunFolder, create_exact_folder, create_fold
 from gatewise.report import render
 
 RUNS = Path("runs")
-RUN_FIELDS = {
+RUN_FIELDS = (
     "cell", "seed", "hidden_size", "parameters", "learning_rate", "is_chosen",
     "score", "solved", "steps", "seconds", "horizon", "horizon_is_censored",
-}  # fmt: skip
+)  # fmt: skip
 
 
 def run_comparison(
@@ -37,11 +37,11 @@ def run_comparison(
     except KeyboardInterrupt:
         finished = len(comparison.outcomes)
         raise GatewiseError(
-            f"interrupted after {finished} of {comparison.num_runs} runs; they are kept in {folder.path}"
+            f"interrupted after {finished} of {comparison.num_runs} runs; what was finished is kept in {folder.path}"
         ) from None
     report = write_report(folder, record)
     if is_json:
-        print(json.dumps(result_as_json(record, report), indent=1))
+        print(result_as_json(record, report))
     else:
         print_summary(record, report)
 
@@ -51,15 +51,10 @@ def write_report(folder: RunFolder, record: Record) -> Path:
     return folder.write_report(render(record, folder.read_metrics(), folder.read_flow()))
 
 
-def result_as_json(record: Record, report: Path) -> dict[str, object]:
+def result_as_json(record: Record, report: Path) -> str:
     """Return the part of the record that `--json` prints."""
-    return {
-        "schema": record.schema_version,
-        "name": record.name,
-        "task": record.task.model_dump(),
-        "metric": record.metric.model_dump(),
-        "baselines": [{"name": baseline.name, "score": baseline.score} for baseline in record.baselines],
-        "runs": [run.model_dump(include=RUN_FIELDS) for run in record.runs],
-        "verdict": record.verdict.model_dump() if record.verdict else None,
-        "report": str(report),
-    }
+    whole = json.loads(record.model_dump_json(by_alias=True))  # pydantic writes what is not finite as null
+    heart = {key: whole[key] for key in ("schema", "name", "task", "metric", "baselines", "runs", "verdict")}
+    heart["baselines"] = [{key: baseline[key] for key in ("name", "score")} for baseline in whole["baselines"]]
+    heart["runs"] = [{key: run[key] for key in RUN_FIELDS} for run in whole["runs"]]
+    return json.dumps(heart | {"report": str(report)}, indent=1)

@@ -56,6 +56,7 @@ class Comparison:
     ) -> None:
         self.choice, self.task, self.settings, self.folder, self.command = choice, task, settings, folder, command
         self.outcomes: list[RunOutcome] = []
+        self._baselines = [Baseline(**asdict(baseline)) for baseline in task.baselines()]
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
         num_runs = len(settings.cells) * (len(settings.learning_rates) + len(settings.seeds) - 1)
         self.num_runs = num_runs
@@ -68,6 +69,7 @@ class Comparison:
         settings = self.settings
         self.folder.write_settings(self._settings_record())
         self.sizes = match_sizes(settings.cells, settings.hidden_size, self.task, settings.match, settings.batch_size)
+        self._write(self._record("running"))
         sha256 = self.task.source.sha256 if self.task.source else None
         with Pool(self.choice, sha256, self.folder.path, self.jobs, progress) as pool:
             for cell in settings.cells:
@@ -147,7 +149,7 @@ class Comparison:
             task=self._task_facts(context or []),
             settings=self._settings_record(),
             metric=Metric(**asdict(self.task.metric)),
-            baselines=[Baseline(**asdict(baseline)) for baseline in self.task.baselines()],
+            baselines=self._baselines,
             runs=runs,
             cells=[summarise(cell, of_cell, self.sizes[cell]) for cell, of_cell in chosen.items() if of_cell],
             context=context or [],

@@ -8,8 +8,9 @@ from gatewise.records import ContextPoint
 from gatewise.tasks import Task
 from gatewise.training import SequenceModel, predict
 
-# The needed context brings this share of what the whole context brings.
-SHARE_OF_GAIN = 0.95
+# The needed context brings this share of what the whole context brings over one step; where the whole brings less than
+# this share of the score, it is taken to bring nothing.
+SHARE_OF_GAIN, LEAST_GAIN = 0.95, 0.01
 
 
 def score_by_context(model: SequenceModel, task: Task) -> list[ContextPoint]:
@@ -25,17 +26,14 @@ def score_by_context(model: SequenceModel, task: Task) -> list[ContextPoint]:
 
 
 def estimate_needed_lag(points: Sequence[ContextPoint], task: Task) -> int:
-    """Return the lag k - 1 of the shortest context k that gives 95 % of what the whole context gives.
+    """Return the lag k - 1 of the shortest context k that brings 95 % of what the whole context brings over one step.
 
-    Gain is counted from the worst of one step of context and the baselines: where one step is nearly all it takes, the
-    gain over it would be noise. 0 where the whole context gains nothing.
+    0 where it brings next to nothing: less than 1 % of the score with one step.
     """
-    whole = points[-1].score
-    references = [points[0].score, *(baseline.score for baseline in task.baselines())]
-    worst = max(references) if task.metric.better == "lower" else min(references)
-    if not task.metric.is_better(whole, worst):
+    shortest, whole = points[0].score, points[-1].score
+    if not task.metric.is_better(whole, shortest) or abs(whole - shortest) < LEAST_GAIN * abs(shortest):
         return 0
-    needed_score = worst + SHARE_OF_GAIN * (whole - worst)
+    needed_score = shortest + SHARE_OF_GAIN * (whole - shortest)
     return next(point.steps for point in points if task.metric.reaches(point.score, needed_score)) - 1
 
 

@@ -106,7 +106,7 @@ def _step_time_ms(cell: str, hidden_size: int, task: Task, batch_size: int) -> f
     """Return the median time of a training step on one thread, as the runs are trained."""
     model = SequenceModel(ModelConfig.for_task(cell, hidden_size, task))
     ends: list[float] = []
-    settings = LoopSettings(1e-3, batch_size, WARM_UP_STEPS + TIMED_STEPS, validate_every=10**9)
+    settings = LoopSettings(1e-3, batch_size, WARM_UP_STEPS + TIMED_STEPS + 1, validate_every=10**9)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -15,10 +15,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
+
+import torch
 
 from gatewise.compare.settings import TaskChoice
 from gatewise.compare.worker import RunOutcome, RunPlan, execute
@@ -53,21 +56,25 @@ class _Worker:
     stop: Any  # multiprocessing.Event
 
 
-_worker: _Worker | None = None
+# What the worker process was given, or why it could not be prepared.
+_worker: _Worker | Exception | None = None
 
 
 def _start_worker(choice: TaskChoice, sha256: str | None, out: Path, events: Any, stop: Any) -> None:
-    """Prepare a worker process; runs once in each."""
-    import torch
+    """Prepare a worker process; runs once in each.
 
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    An exception here would only break the pool, without its reason; so it is kept for the first run to raise.
+    """
     global _worker  # the one way to hand a pool's worker what it keeps
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides, and says so through `stop`
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    task = choice.open()
-    if sha256 is not None and (task.source is None or task.source.sha256 != sha256):
-        raise GatewiseError(f"{choice.source} changed while it was being read; run the comparison again")
-    _worker = _Worker(task, out, events, stop)
+    try:
+        task = choice.open()
+        if sha256 is not None and (task.source is None or task.source.sha256 != sha256):
+            raise GatewiseError(f"{choice.source} changed while it was being read; run the comparison again")
+        _worker = _Worker(task, out, events, stop)
+    except Exception as error:
+        _worker = error
 
 
 def _exit_with_parent() -> None:
@@ -80,6 +87,8 @@ def _exit_with_parent() -> None:
 
 def _execute(plan: RunPlan) -> RunOutcome:
     """Execute one plan in a worker process."""
+    if isinstance(_worker, Exception):
+        raise _worker
     if _worker is None:
         raise RuntimeError("the worker process was not started with _start_worker")
     worker = _worker
@@ -139,7 +148,12 @@ class Pool:
 
     def submit(self, plan: RunPlan) -> None:
         """Queue a run."""
-        self._running[self._executor.submit(_execute, plan)] = plan
+        try:
+            with _interrupts_ignored():
+                future = self._executor.submit(_execute, plan)
+        except BrokenProcessPool as error:
+            raise _process_died(plan) from error
+        self._running[future] = plan
         self._progress.started(plan)
 
     def outcomes(self) -> Iterator[tuple[RunPlan, RunOutcome]]:
@@ -165,9 +179,32 @@ class Pool:
 
 
 def _result(future: Future[RunOutcome], plan: RunPlan) -> RunOutcome:
+    """Return what a run gave, or say in one line why it gave nothing."""
     try:
         return future.result()
+    except GatewiseError:
+        raise
     except BrokenProcessPool as error:
-        raise GatewiseError(
-            f"a training process died while {plan.label} was under way (out of memory?); try --jobs 1 or smaller sizes"
-        ) from error
+        raise _process_died(plan) from error
+    except Exception as error:
+        first_line = (str(error).splitlines() or [""])[0]
+        raise GatewiseError(f"{plan.label} failed: {type(error).__name__}: {first_line}") from error
+
+
+def _process_died(plan: RunPlan) -> GatewiseError:
+    return GatewiseError(
+        f"a training process died while {plan.label} was under way (out of memory?); try --jobs 1 or smaller sizes"
+    )
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes that are started here ignore Ctrl-C from their first moment: the main process answers it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

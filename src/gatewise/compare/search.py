@@ -24,6 +24,6 @@ def choose_learning_rate(runs: Sequence[Run], metric: Metric) -> float:
     def rank(run: Run) -> tuple[int, float]:
         if run.stopped_because == "solved":
             return 0, run.steps
-        return 1, metric.sort_key(run.validation_score)
+        return 2 if run.stopped_because == "not finite" else 1, metric.sort_key(run.validation_score)
 
     return min(runs, key=rank).learning_rate

@@ -8,6 +8,7 @@ Biometrika 34. doi:10.1093/biomet/34.1-2.28
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -23,13 +24,19 @@ CONFIDENCE = 0.95
 def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
     """Return the 95 % Welch interval of mean(first) - mean(second); each needs two scores or more.
 
-    Where neither varies at all, the interval is the difference itself.
+    Where neither varies at all, the interval is the difference itself. (scipy.stats.ttest_ind gives the same numbers,
+    but warns where one of the two does not vary.)
     """
     difference = statistics.fmean(first) - statistics.fmean(second)
-    if statistics.variance(first) == statistics.variance(second) == 0:
+    # The squared standard errors of the two means.
+    errors = [statistics.variance(scores) / len(scores) for scores in (first, second)]
+    if sum(errors) == 0:
         return difference, difference
-    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
-    return float(interval.low), float(interval.high)
+    degrees = sum(errors) ** 2 / sum(
+        error**2 / (len(scores) - 1) for error, scores in zip(errors, (first, second), strict=True)
+    )
+    margin = float(stats.t.ppf(0.5 + CONFIDENCE / 2, degrees)) * math.sqrt(sum(errors))
+    return difference - margin, difference + margin
 
 
 def summarise(cell: str, runs: Sequence[Run], size: MatchedSize) -> CellSummary:

@@ -37,7 +37,8 @@ def decide(
     baselines : sequence of Baseline
         A network that beats none of them is said not to.
     """
-    ranked = sorted(summaries, key=lambda summary: metric.sort_key(summary.mean_score))
+    # Training stops at the goal, so beyond it a score says little: a cell that always gets there comes first.
+    ranked = sorted(summaries, key=lambda cell: (cell.solved != cell.seeds, metric.sort_key(cell.mean_score)))
     difference, interval = _difference(ranked, runs)
     tied = [summary.cell for summary in ranked if summary.solved == summary.seeds]
     winner = None
@@ -48,7 +49,7 @@ def decide(
         tied = []
     elif len(tied) > 1:
         text = f"{_list(tied)} {'both' if len(tied) == 2 else 'all'} solve the task in every seed: a tie."
-    elif interval is not None and (interval[0] > 0 or interval[1] < 0):
+    elif interval is not None and (interval[1] < 0 if metric.better == "lower" else interval[0] > 0):
         winner = ranked[0].cell
         text = _winner_text(ranked[0], ranked[1], metric, interval)
     else:
@@ -110,10 +111,12 @@ def _no_winner_text(
 ) -> str:
     if difference is None or interval is None:
         return f"No winner: training of the {second.cell} diverged, so there is no interval to judge by."
-    return (
-        f"No clear winner: the {first.cell} leads the {second.cell} by {_number(abs(difference))} in {metric.name}, "
-        f"but the 95 % interval of the difference, {_number(interval[0])} to {_number(interval[1])}, includes zero."
-    )
+    between = f"the 95 % interval of the difference in {metric.name}, {_number(interval[0])} to {_number(interval[1])},"
+    if first.solved == first.seeds:
+        only = f"only the {first.cell} solves the task in every seed"
+        return f"No clear winner: {only}, but {between} does not favour it over the {second.cell}."
+    lead = f"the {first.cell} leads the {second.cell} by {_number(abs(difference))}"
+    return f"No clear winner: {lead}, but {between} includes zero."
 
 
 def _failures(ranked: Sequence[CellSummary], task: TaskFacts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,14 +60,19 @@ def execute(
     validation = task.validation()
     before = _measure_gradient(model, task, validation)
     trained = train(model, task, plan.loop, seed, on_step, on_validation)
+    metrics = [_metric_row(plan, row) for row in trained.history]
+    if trained.best is None:  # it diverged at once: there is no trained network to test, measure or keep
+        nothing = FlowCurve(before.lags.numpy(), np.full_like(before.log_norm.numpy(), math.nan))
+        run = _run_record(plan, task, model, trained, math.nan, before, None)
+        return RunOutcome(run, metrics, RunFlow(cell, seed, _curve(before), nothing, None))
     after = _measure_gradient(model, task, validation)
-    score = evaluate(model, task, task.test()) if trained.best is not None else math.nan
+    score = evaluate(model, task, task.test())
     folder = out / plan.folder
     folder.mkdir(exist_ok=True)
     save(model, folder)
     return RunOutcome(
         run=_run_record(plan, task, model, trained, score, before, after),
-        metrics=[_metric_row(plan, row) for row in trained.history],
+        metrics=metrics,
         flow=RunFlow(cell, seed, _curve(before), _curve(after), _half_life(model, validation)),
     )
 
@@ -85,8 +91,9 @@ def _measure_gradient(model: SequenceModel, task: Task, validation: Batch) -> fl
 
 
 def _half_life(model: SequenceModel, validation: Batch) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
+    layer = copy.deepcopy(model.recurrent).double()  # in float32 a gate near 1 is exactly 1 and never forgets
     with torch.no_grad():
-        trace = model.recurrent.trace(validation.inputs[:FLOW_SEQUENCES])
+        trace = layer.trace(validation.inputs[:FLOW_SEQUENCES].double())
     return None if trace.equations.memory_gate is None else flow.memory_half_life(trace).numpy()
 
 
@@ -106,7 +113,7 @@ def _run_record(
     trained: Trained,
     score: float,
     before: flow.GradientByLag,
-    after: flow.GradientByLag,
+    after: flow.GradientByLag | None,
 ) -> Run:
     return Run(
         cell=plan.config.cell,
@@ -122,8 +129,8 @@ def _run_record(
         best_step=0 if trained.best is None else trained.best.step,
         seconds=trained.seconds,
         stopped_because=trained.stopped_because,
-        horizon=_horizon(after),
-        horizon_is_censored=bool(after.horizon_is_censored[-1]),
+        horizon=None if after is None else _horizon(after),
+        horizon_is_censored=after is not None and bool(after.horizon_is_censored[-1]),
         horizon_before=_horizon(before),
         folder=plan.folder,
     )

@@ -6,7 +6,7 @@ float32 gradients are exactly zero at lags that matter; on a copy nothing happen
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +43,6 @@ def run_in_float64(model: Module, inputs: Any) -> Iterator[Float64Run]:
     ValueError
         If no recurrent layer can be watched, or one is called several times.
     """
-    double = copy.deepcopy(model).double().requires_grad_(True)
-    layers, _ = recurrent_layers(double)
     runs: dict[str, tuple[RNNBase, Run]] = {}
 
     def on_run(name: str, layer: RNNBase, run: Run) -> None:
@@ -54,21 +52,48 @@ def run_in_float64(model: Module, inputs: Any) -> Iterator[Float64Run]:
             )
         runs[name] = (layer, run)
 
-    devices = sorted({parameter.device.index for parameter in double.parameters() if parameter.device.type == "cuda"})
-    with torch.random.fork_rng(devices=devices), torch.enable_grad(), observed(layers, on_run):
-        yield Float64Run(_call(double, to_float64(inputs)), runs)
+    # Tensors made in inference mode can never take part in a gradient.
+    with torch.inference_mode(False), torch.enable_grad():
+        double = _double_copy(model)
+        layers, _ = recurrent_layers(double)
+        devices = sorted(
+            {parameter.device.index for parameter in double.parameters() if parameter.device.type == "cuda"}
+        )
+        with torch.random.fork_rng(devices=devices), observed(layers, on_run):
+            yield Float64Run(_call(double, to_float64(inputs)), runs)
+
+
+def _double_copy(model: Module) -> Module:
+    """Return a float64 copy whose modules cast what reaches them: a model may make float32 tensors inside."""
+    double = copy.deepcopy(model).double()
+    for parameter in double.parameters():
+        parameter.data = parameter.data.clone()  # a parameter of inference mode becomes an ordinary one
+        parameter.requires_grad_(True)
+    for module in double.modules():
+        if any(parameter.is_floating_point() for parameter in module.parameters(recurse=False)):
+            module.register_forward_pre_hook(lambda _, args, kwargs: _cast(args, kwargs), with_kwargs=True)
+    return double
+
+
+def _cast(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Cast the floating-point arguments of a module to float64, within the graph."""
+    return _map_floating(Tensor.double, arguments), _map_floating(Tensor.double, keywords)
 
 
 def to_float64(values: Any) -> Any:
-    """Return floating-point tensors, also inside tuples, lists and dicts, in float64; all else as it is."""
+    """Return floating-point tensors, also inside tuples, lists and dicts, in float64 and apart from any graph."""
+    return _map_floating(lambda tensor: tensor.detach().double().clone(), values)
+
+
+def _map_floating(function: Callable[[Tensor], Tensor], values: Any) -> Any:
     if isinstance(values, Tensor):
-        return values.detach().double() if values.is_floating_point() else values
+        return function(values) if values.is_floating_point() else values
     if isinstance(values, PackedSequence):
-        return values._replace(data=to_float64(values.data))
+        return values._replace(data=_map_floating(function, values.data))
     if isinstance(values, dict):
-        return {key: to_float64(value) for key, value in values.items()}
+        return {key: _map_floating(function, value) for key, value in values.items()}
     if isinstance(values, (tuple, list)):
-        return type(values)(to_float64(value) for value in values)
+        return type(values)(_map_floating(function, value) for value in values)
     return values
 
 

@@ -80,7 +80,7 @@ def gradient_by_lag(
     step : int, default -1
         Position T to start from; -1 for the last valid step of each sequence. Shorter sequences are left out.
     lags : sequence of int, optional
-        k, not negative; every lag that fits if left out.
+        k, not negative; every lag that fits if left out. The result holds them in rising order, lag 0 always first.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def _measure(layer: RNNBase, run: Run, loss: Tensor | None, step: int, lags: Seq
         ends = _end_steps(lengths, step, num_steps, is_reverse)
         norms = _norms_by_step(row, weights_of(layer, index).projection, loss, ends)
         rows.append(_at_lags(norms, ends, lengths, checked_lags, is_reverse))
-    return _summarise(checked_lags, torch.stack(rows))
+    return _summarise(checked_lags, *(torch.stack(parts) for parts in zip(*rows, strict=True)))
 
 
 def _check_lags(lags: Sequence[int] | None, num_steps: int) -> Tensor:
@@ -158,24 +158,26 @@ def _norms_by_step(row: DirectionRun, projection: Tensor | None, loss: Tensor | 
     return (squares / NUM_PROBES).sqrt()
 
 
-def _at_lags(norms: Tensor, ends: Tensor, lengths: Tensor, lags: Tensor, is_reverse: bool) -> Tensor:
-    """Return the norms (K, N) at position T - k (T + k in the reverse direction); NaN outside the sequence."""
+def _at_lags(norms: Tensor, ends: Tensor, lengths: Tensor, lags: Tensor, is_reverse: bool) -> tuple[Tensor, Tensor]:
+    """Return the norms (K, N) at position T - k (T + k in reverse), and whether that lies in the sequence."""
     positions = ends + lags.unsqueeze(1) if is_reverse else ends - lags.unsqueeze(1)
     is_inside = (positions >= 0) & (positions < lengths) & (ends >= 0)
-    return torch.where(is_inside, norms.detach().cpu().gather(0, positions.clamp(0, len(norms) - 1)), math.nan)
+    return norms.detach().cpu().gather(0, positions.clamp(0, len(norms) - 1)), is_inside
 
 
-def _summarise(lags: Tensor, norms: Tensor) -> GradientByLag:
-    """Average the norms (L*D, K, N) over sequences, in log, and read off slope and horizon."""
+def _summarise(lags: Tensor, norms: Tensor, is_inside: Tensor) -> GradientByLag:
+    """Average the logs of the norms (L*D, K, N) over the sequences inside; read off slope and horizon."""
     is_zero = norms == 0
-    log_norm = norms.where(~is_zero, math.nan).log().nanmean(dim=-1)
+    counts = is_inside & ~is_zero
+    # A NaN that is no padding belongs into the mean: it must not pass for a sequence that has ended.
+    log_norm = norms.log().where(counts, 0).sum(dim=-1) / counts.sum(dim=-1)
     lines = tuple(fit_line(lags.double().numpy(), row.numpy()) for row in log_norm)
     reaches = log_norm >= log_norm[:, :1] - math.log(HORIZON_FACTOR)
     horizon = torch.where(reaches, lags.double(), -math.inf).amax(dim=1)
     return GradientByLag(
         lags=lags,
         log_norm=log_norm,
-        num_zero=is_zero.sum(dim=-1),
+        num_zero=(is_inside & is_zero).sum(dim=-1),
         slope=torch.tensor([line.slope for line in lines], dtype=torch.float64),
         horizon=horizon.where(horizon >= 0, math.nan),
         horizon_is_censored=horizon == lags[-1],

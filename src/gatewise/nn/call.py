@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import RNNBase
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gatewise.cells import State
+from gatewise.nn.ragged import pack_like
 from gatewise.nn.weights import equations_of, num_directions
 
 Lengths = Sequence[int] | Tensor | int
@@ -109,14 +110,6 @@ def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | Packed
     elif call.is_batch_first:
         returned = output.transpose(0, 1)
     return returned, final.hidden if final.cell is None else (final.hidden, final.cell)
-
-
-def pack_like(padded: Tensor, packed: PackedSequence) -> PackedSequence:
-    """Pack (T, N, *) into the order and batch sizes of `packed`."""
-    sorted_first = padded if packed.sorted_indices is None else padded.index_select(1, packed.sorted_indices)
-    lengths = (packed.batch_sizes.unsqueeze(1) > torch.arange(int(packed.batch_sizes[0]))).sum(0)
-    data = pack_padded_sequence(sorted_first, lengths).data
-    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 
 
 def _initial_state(layer: RNNBase, hx: HiddenState | None, inputs: Tensor, is_batched: bool) -> State:

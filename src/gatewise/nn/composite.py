@@ -49,7 +49,7 @@ def run_composite(layer: RNNBase, call: Call) -> Run:
     runs: list[DirectionRun] = []
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:
-            output = ragged.dropout(output, layer.dropout, call.lengths)
+            output = ragged.dropout(output, layer.dropout, call.lengths, call.packed)
         of_layer = []
         for direction in range(directions):
             row = index * directions + direction

@@ -5,12 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from types import MethodType
 from typing import Any
 
 import torch
 from torch.nn import Module, RNNBase
 
-from gatewise.nn.call import hand_back, read_call
+from gatewise.nn.call import Call, hand_back, read_call
 from gatewise.nn.composite import Run, run_composite
 from gatewise.nn.layers import RecurrentLayer
 
@@ -46,30 +50,70 @@ def recurrent_layers(model: Module) -> tuple[dict[str, RNNBase], dict[str, str]]
 def observed(layers: dict[str, RNNBase], on_run: OnRun) -> Iterator[None]:
     """Let `layers` compute on the composite path while the context lasts, and hand each run to `on_run`.
 
-    The layers' `forward` is replaced on the instances alone and put back on exit, whatever happens inside.
+    The layers' `forward` is replaced on the instances alone and comes back with the last context that watches the
+    layer, whatever happens inside. Contexts may be nested or overlap, and calls may come from several threads.
     """
-    before = {name: layer.__dict__.get("forward") for name, layer in layers.items()}
-    for name, layer in layers.items():
-        layer.__dict__["forward"] = _observing_forward(name, layer, on_run)
+    observers = {name: _watch(layer, partial(on_run, name)) for name, layer in layers.items()}
     try:
         yield
     finally:
         for name, layer in layers.items():
-            del layer.__dict__["forward"]
-            if before[name] is not None:
-                layer.__dict__["forward"] = before[name]
+            _unwatch(layer, observers[name])
 
 
-def _observing_forward(name: str, layer: RNNBase, on_run: OnRun) -> Callable[..., Any]:
-    signature = inspect.signature(type(layer).forward)
+class _ObservedForward:
+    """What stands in for a layer's `forward` while it is watched."""
 
-    def forward(*arguments: Any, **keywords: Any) -> Any:
-        given = signature.bind(layer, *arguments, **keywords).arguments
+    def __init__(self, layer: RNNBase) -> None:
+        self.layer = layer
+        self.signature = inspect.signature(type(layer).forward)
+        self.observers: list[partial[None]] = []
+        self.forward_before = layer.__dict__.get("forward")
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        layer = self.layer
+        given = self.signature.bind(layer, *arguments, **keywords).arguments
         call = read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
-        run = run_composite(layer, call)
+        run = run_composite(layer, _with_differentiable_start(call))
         if isinstance(layer, RecurrentLayer):
             layer.path = "composite"
-        on_run(name, layer, run)
+        for observer in tuple(self.observers):
+            observer(layer, run)
         return hand_back(call, run.output, run.final)
 
-    return forward
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Give the copy of a watched layer its own forward: the watch does not travel."""
+        copied = memo.get(id(self.layer))
+        return self if copied is None else MethodType(type(copied).forward, copied)
+
+
+_lock = Lock()
+
+
+def _watch(layer: RNNBase, observer: partial[None]) -> partial[None]:
+    with _lock:
+        forward = layer.__dict__.get("forward")
+        if not isinstance(forward, _ObservedForward):
+            forward = layer.__dict__["forward"] = _ObservedForward(layer)
+        forward.observers.append(observer)
+    return observer
+
+
+def _unwatch(layer: RNNBase, observer: partial[None]) -> None:
+    with _lock:
+        forward: _ObservedForward = layer.__dict__["forward"]
+        forward.observers = [other for other in forward.observers if other is not observer]
+        if forward.observers:
+            return
+        del layer.__dict__["forward"]
+        if forward.forward_before is not None:
+            layer.__dict__["forward"] = forward.forward_before
+
+
+def _with_differentiable_start(call: Call) -> Call:
+    """Let the initial states require grad, so that every state has a gradient even where all parameters are frozen."""
+    if not torch.is_grad_enabled():
+        return call
+    return replace(
+        call, initial=call.initial.map(lambda state: state if state.requires_grad else state.detach().requires_grad_())
+    )

@@ -10,6 +10,7 @@ from typing import Literal
 
 from torch import _VF, Tensor
 from torch.nn import RNNBase
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gatewise.cells import State
 from gatewise.nn import ragged
@@ -39,9 +40,23 @@ def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:
     if path == "composite":
         result = run_composite(layer, call)
         return result.output, result.final
+    if call.packed is not None:
+        return _run_torch_packed(layer, call, call.packed)
     if call.lengths is not None:
         return _run_torch_ragged(layer, call, call.lengths)
     return _call_kernel(layer, call.inputs, call.initial, batch_sizes=None)
+
+
+def _run_torch_packed(layer: RNNBase, call: Call, packed: PackedSequence) -> tuple[Tensor, State]:
+    """Run torch's kernel on the packed input as it came."""
+    initial = _reorder(call.initial, packed.sorted_indices)
+    data, final = _call_kernel(layer, packed.data, initial, packed.batch_sizes)
+    return pad_packed_sequence(packed._replace(data=data))[0], _reorder(final, packed.unsorted_indices)
+
+
+def _reorder(states: State, order: Tensor | None) -> State:
+    """Return the states (L*D, N, ...) of the sequences in `order`; None leaves them as they are."""
+    return states if order is None else states.map(lambda state: state.index_select(1, order))
 
 
 def _run_torch_ragged(layer: RNNBase, call: Call, lengths: Tensor) -> tuple[Tensor, State]:
@@ -51,7 +66,7 @@ def _run_torch_ragged(layer: RNNBase, call: Call, lengths: Tensor) -> tuple[Tens
     order = nonempty.to(packed.data.device)
     if packed.sorted_indices is not None:
         order = order[packed.sorted_indices]
-    data, ended = _call_kernel(layer, packed.data, call.initial.map(lambda state: state[:, order]), packed.batch_sizes)
+    data, ended = _call_kernel(layer, packed.data, _reorder(call.initial, order), packed.batch_sizes)
     output = ragged.unpack_nonempty(packed._replace(data=data), nonempty, num_steps, num_sequences)
     hidden = call.initial.hidden.index_copy(1, order, ended.hidden)
     if call.initial.cell is None or ended.cell is None:

@@ -29,14 +29,27 @@ def unpack_nonempty(packed: PackedSequence, nonempty: Tensor, num_steps: int, nu
     return full.index_copy(1, nonempty, padded)
 
 
-def dropout(values: Tensor, p: float, lengths: Tensor | None) -> Tensor:
-    """Drop entries of (T, N, *) with the very mask that torch.nn draws between layers, which for ragged batches it
-    draws in packed order.
-    """  # noqa: D205
+def pack_like(padded: Tensor, packed: PackedSequence) -> PackedSequence:
+    """Pack (T, N, *) into the order and batch sizes of `packed`."""
+    sorted_first = padded if packed.sorted_indices is None else padded.index_select(1, packed.sorted_indices)
+    lengths = (packed.batch_sizes.unsqueeze(1) > torch.arange(int(packed.batch_sizes[0]))).sum(0)
+    data = pack_padded_sequence(sorted_first, lengths).data
+    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+def dropout(values: Tensor, p: float, lengths: Tensor | None, packed: PackedSequence | None) -> Tensor:
+    """Drop entries of (T, N, *) with the very mask that torch.nn draws between layers.
+
+    For ragged batches torch draws it in packed order: that of `packed` where the input came packed, since sequences of
+    equal length may stand in any order there, else that in which torch would pack `lengths`.
+    """
     if lengths is None:
         return F.dropout(values, p)
+    if packed is not None:
+        dropped = packed._replace(data=F.dropout(pack_like(values, packed).data, p))
+        return pad_packed_sequence(dropped, total_length=len(values))[0]
     if not lengths.any():
         return values
-    packed, nonempty = pack_nonempty(values, lengths)
-    dropped = PackedSequence(F.dropout(packed.data, p), *packed[1:])
+    by_length, nonempty = pack_nonempty(values, lengths)
+    dropped = by_length._replace(data=F.dropout(by_length.data, p))
     return unpack_nonempty(dropped, nonempty, *values.shape[:2])

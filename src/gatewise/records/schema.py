@@ -7,17 +7,22 @@ SCHEMA_VERSION.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 SCHEMA_VERSION = 1
+
+
+# JSON knows no NaN: a number that may not be finite is written as null and read back as NaN.
+MaybeNan = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 class Part(BaseModel):
     """A frozen piece of the record that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True, ser_json_inf_nan="null")
 
 
 class Machine(Part):
@@ -100,8 +105,8 @@ class Run(Part):
     parameters: int
     learning_rate: float
     is_chosen: bool  # False: a learning rate that the search on the first seed passed over
-    score: float  # test score at the best validation step
-    validation_score: float
+    score: MaybeNan  # test score at the best validation step
+    validation_score: MaybeNan
     solved: bool | None  # None where the task has no goal
     steps: int  # steps trained
     best_step: int
@@ -121,7 +126,7 @@ class CellSummary(Part):
     hidden_size: int
     parameters: int
     learning_rate: float
-    mean_score: float
+    mean_score: MaybeNan
     std_score: float | None  # sample standard deviation; None below two seeds
     seconds: float  # mean training time of a run
     solved: int | None  # runs that reached the goal
@@ -134,7 +139,7 @@ class ContextPoint(Part):
     """The score when the networks see only the last `steps` steps."""
 
     steps: int
-    score: float
+    score: MaybeNan
 
 
 class Reason(Part):
@@ -184,7 +189,7 @@ class MetricRow(Part):
     seed: int
     learning_rate: float
     step: int
-    training_loss: float  # mean since the last row
-    validation_score: float
-    gradient_norm: float  # mean norm before clipping, since the last row
+    training_loss: MaybeNan  # mean since the last row
+    validation_score: MaybeNan
+    gradient_norm: MaybeNan  # mean norm before clipping, since the last row
     seconds: float

@@ -129,7 +129,7 @@ def create_folder(runs: Path, name: str) -> RunFolder:
                 raise UsageError(f"cannot write runs below {runs}: it is not a folder") from error
             number += 1
         except OSError as error:
-            raise GatewiseError(f"cannot create {path}: {error.strerror}") from error
+            raise GatewiseError(f"cannot create {path}: {error.strerror or error}") from error
         else:
             return RunFolder(path)
 
@@ -143,7 +143,7 @@ def create_exact_folder(path: Path, force: bool) -> RunFolder:
             _clear_run(path)
         path.mkdir(parents=True)
     except OSError as error:
-        raise GatewiseError(f"cannot write {path}: {error.strerror}") from error
+        raise GatewiseError(f"cannot write {path}: {error.strerror or error}") from error
     return RunFolder(path)
 
 
@@ -156,7 +156,8 @@ def open_folder(path: Path) -> RunFolder:
 
 def _clear_run(path: Path) -> None:
     """Remove a run, or an empty folder; refuse to remove anything else."""
-    if not path.is_dir() or (any(path.iterdir()) and not (path / RECORD_FILE).is_file()):
+    is_run = (path / RECORD_FILE).is_file() or (path / CONFIG_FILE).is_file()
+    if not path.is_dir() or (any(path.iterdir()) and not is_run):
         raise UsageError(
             f"{path} exists and is not a run of Gatewise, so --force does not replace it; choose another --out"
         )

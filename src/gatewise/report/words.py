@@ -14,7 +14,7 @@ MATCHING = {
     "hidden-size": "All cells have a hidden size of {size}, so they differ in parameters: a GRU’s recurrent layer has "
     "three times those of an RNN, an LSTM’s four times.",
     "time": "The sizes are matched by time: the {reference} has a hidden size of {size}, and each other cell gets "
-    "the size with which a training step takes equally long on this machine.",
+    "that of nine sizes whose training step took the time closest to it on this machine; the table gives the times.",
 }
 
 
