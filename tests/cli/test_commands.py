@@ -57,7 +57,7 @@ def test_second_run_stands_beside_the_first(gatewise, tmp_path):
     for _ in range(2):
         code, out, _ = gatewise("train", *TINY, "--cell", "RNN")
         assert code == 0
-        assert "nothing to compare it with" in out
+        assert "compared with no other cell" in out
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["adding-T6", "adding-T6-2"]
     first, second = (open_folder(path).read_record() for path in sorted((tmp_path / "runs").iterdir()))
     assert first.runs[0].score == second.runs[0].score  # the same seed gives the same network

@@ -36,4 +36,5 @@ def test_finished_runs_are_kept(signal_number, tmp_path):
     if signal_number == signal.SIGINT:
         assert process.returncode == 1
         assert err.splitlines()[-1].startswith(f"gatewise: interrupted after {len(record.runs)} of 12 runs")
+        assert err.splitlines()[-1].endswith("gatewise report run")
         assert "Traceback" not in err

@@ -7,6 +7,11 @@ WRONG_USAGE = [
     (["compare", "--cells", "LSTM,lstm"], "cells must be one or more different ones"),
     (["compare", "--seeds", "0"], "--seeds"),
     (["compare", "--hidden-size", "0"], "--hidden-size must be at least 1, got 0"),
+    (["compare", "--hidden-size", "1000000000"], "--hidden-size must be at most 16384, got 1000000000"),
+    (["compare", "--batch-size", "1000000000"], "--batch-size must be at most 65536"),
+    (["compare", "--length", "1000000000"], "adding takes a length of at most 20000 steps"),
+    (["compare", "--seeds", "1000000000"], "must be from 1 to 1000, got 1000000000"),
+    (["train", "--seed", "99999999999999999999999"], "seeds must be different numbers from 0 to 2^63 - 1"),
     (["compare", "--max-steps", "-5"], "--max-steps must be at least 1, got -5"),
     (["compare", "--learning-rate", "-1"], "learning rates must be positive and all different"),
     (["compare", "--learning-rate", "nan"], "learning rates must be positive and all different"),
@@ -25,7 +30,7 @@ WRONG_USAGE = [
     (["compare", "no-such-book.txt"], "no-such-book.txt"),
     (["compare", "--out", "."], "exists"),
     (["train", "--cell", "gruu"], "unknown cell 'gruu'; did you mean 'GRU'?"),
-    (["train", "--seed", "-1"], "seeds must be different numbers from 0 on"),
+    (["train", "--seed", "-1"], "seeds must be different numbers from 0 to 2^63 - 1"),
     (["report", "nowhere"], "is not a run"),
     (["comparr"], "comparr"),
     (["compare", "--hiden-size", "3"], "--hiden-size"),
@@ -81,3 +86,11 @@ def test_out_below_a_file_cannot_be_written(gatewise, tmp_path):
     code, _, err = gatewise("compare", "--out", "file/run")
     assert code == 1
     assert "cannot write file/run" in err
+
+
+def test_control_characters_are_shown_and_not_sent(gatewise, tmp_path):
+    name = write(tmp_path / "t.csv", "day,lo\x1b[31mad\n" + "\n".join(f"{d},{d % 7}" for d in range(200)))
+    code, _, err = gatewise("compare", name, "--target", "nope")
+    assert code == 2
+    assert "\x1b" not in err
+    assert "lo\\x1b[31mad" in err

@@ -146,7 +146,7 @@ def test_diverged_cell_comes_last_and_never_wins():
 def test_unbeaten_baseline_is_said():
     baselines = [Baseline(name="last value", score=0.5), Baseline(name="seasonal naive", score=0.7)]
     verdict = verdict_of({"RNN": [5.0, 5.1, 4.9], "LSTM": [1.0, 1.1, 0.9]}, baselines=baselines)
-    assert verdict.text.endswith('no cell beats the baseline "last value" (0.5), which needs no network.')
+    assert verdict.text.endswith('No cell beats the baseline "last value" (0.5), which needs no network.')
     beaten = [Baseline(name="last value", score=1.5)]
     assert "baseline" not in verdict_of({"RNN": [5.0, 5.1, 4.9], "LSTM": [1.0, 1.1, 0.9]}, baselines=beaten).text
 
@@ -154,7 +154,7 @@ def test_unbeaten_baseline_is_said():
 def test_single_cell_is_compared_with_nothing():
     verdict = verdict_of({"LSTM": [1.0, 1.1, 0.9]})
     assert verdict.winner is None
-    assert "nothing to compare" in verdict.text
+    assert verdict.text == "LSTM: mse 1, compared with no other cell."
 
 
 def test_reasons_hold_the_horizon_against_the_needed_lag():

@@ -120,7 +120,7 @@ def _summary(cell: str, runs: Sequence[Run]) -> CellSummary:
         std_score=float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
         seconds=float(np.mean([run.seconds for run in runs])),
         solved=sum(bool(run.solved) for run in runs),
-        horizon=float(np.median([run.horizon for run in runs if run.horizon is not None])),
+        horizon=int(np.median([run.horizon for run in runs if run.horizon is not None])),
         horizon_is_censored=sum(run.horizon_is_censored for run in runs) > len(runs) / 2,
     )
 

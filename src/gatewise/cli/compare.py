@@ -11,14 +11,17 @@ from gatewise.cli import options
 
 def compare(
     source: options.Source = "adding",
-    cells: Annotated[str, typer.Option(help="Cells, separated by commas.")] = "RNN,LSTM,GRU",
-    seeds: Annotated[int, typer.Option(help="Runs of each cell, with seeds 0, 1, 2 ...; a verdict needs 3.")] = 3,
+    cells: Annotated[str, typer.Option(metavar="CELLS", help="Cells, separated by commas.")] = "RNN,LSTM,GRU",
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Runs of each cell, with seeds 0, 1, 2 ...; a verdict needs 3.")
+    ] = 3,
     hidden_size: Annotated[
-        int, typer.Option(help="Hidden units of the LSTM (without one, of the GRU); the other cells are matched to it.")
+        int, typer.Option(metavar="N", help="Hidden units of the LSTM (else of the GRU); the others are matched.")
     ] = 32,
     match: Annotated[options.Match, typer.Option(help="What is made equal between the cells.")] = "parameters",
     learning_rate: Annotated[
-        list[float] | None, typer.Option(help="A learning rate to try; may be repeated (default 0.01 and 0.003).")
+        list[float] | None,
+        typer.Option(metavar="RATE", help="A learning rate to try; may be repeated (default 0.01 and 0.003)."),
     ] = None,
     batch_size: options.BatchSize = 32,
     max_steps: options.MaxSteps = None,
@@ -40,8 +43,8 @@ def compare(
     from gatewise.compare import CompareSettings, TaskChoice
     from gatewise.training import check_cell
 
-    if seeds < 1:
-        raise typer.BadParameter(f"must be at least 1, got {seeds}", param_hint="--seeds")
+    if not 1 <= seeds <= 1000:
+        raise typer.BadParameter(f"must be from 1 to 1000, got {seeds}", param_hint="--seeds")
     choice = TaskChoice(
         source, length=length, target=target, window=window, horizon=horizon, time=time, inputs=tuple(inputs or ())
     )

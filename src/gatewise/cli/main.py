@@ -6,6 +6,7 @@ Nothing heavy is imported here: `gatewise --help` has to answer at once. A comma
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -24,8 +25,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (compare.compare, train.train, report.report, explore.explore, tasks.tasks):
-    app.command()(command)
+app.command(short_help="Train RNN, LSTM and GRU fairly on one task; say which to use.")(compare.compare)
+app.command(short_help="Train and measure a single network.")(train.train)
+app.command(short_help="Draw the report of a run again.")(report.report)
+app.command(short_help="Show all runs in the browser, live.")(explore.explore)
+app.command(short_help="List memory tasks and built-in data.")(tasks.tasks)
+
+INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -45,8 +51,24 @@ def _options(
 
 def main() -> None:
     """Run the command line; a user's mistake is answered by one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a sign gets a question mark
     try:
         app()
     except GatewiseError as error:
-        print(f"gatewise: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(_say(str(error), error.exit_code))
+    except OSError as error:
+        sys.exit(_say(f"cannot write or read: {error}", exit_code=1))
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            sys.exit(_say("interrupted", exit_code=1))
+        raise
+
+
+def _say(message: str, exit_code: int) -> int:
+    """Print one line on stderr, where there is one; what would steer the terminal is shown, not sent."""
+    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in message)
+    if sys.stderr is not None:
+        print(f"gatewise: {line}", file=sys.stderr)
+    return exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -31,19 +32,30 @@ def run_comparison(
     folder = create_exact_folder(out, force) if out is not None else create_folder(RUNS, name or task.name)
     comparison = Comparison(choice, task, settings, folder, command=shlex.join(["gatewise", *sys.argv[1:]]))
     progress_class = BarProgress if sys.stderr.isatty() else LineProgress
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to end is answered as Ctrl-C is
     try:
         with progress_class(task, comparison.num_runs, comparison.max_steps, comparison.jobs) as progress:
             record = comparison.run(progress)
-    except KeyboardInterrupt:
-        finished = len(comparison.outcomes)
-        raise GatewiseError(
-            f"interrupted after {finished} of {comparison.num_runs} runs; what was finished is kept in {folder.path}"
-        ) from None
+    except BaseException as error:
+        if not comparison.outcomes:
+            folder.remove()
+        if isinstance(error, KeyboardInterrupt):
+            raise _interrupted(len(comparison.outcomes), comparison.num_runs, folder) from None
+        raise
     report = write_report(folder, record)
     if is_json:
         print(result_as_json(record, report))
     else:
         print_summary(record, report)
+
+
+def _interrupted(num_finished: int, num_runs: int, folder: RunFolder) -> GatewiseError:
+    if num_finished == 0:
+        return GatewiseError("interrupted before the first run was finished; nothing is kept")
+    return GatewiseError(
+        f"interrupted after {num_finished} of {num_runs} runs, kept in {folder.path}; "
+        f"draw what is there with: gatewise report {folder.path}"
+    )
 
 
 def write_report(folder: RunFolder, record: Record) -> Path:

@@ -11,10 +11,12 @@ from gatewise.cli import options
 
 def train(
     source: options.Source = "adding",
-    cell: Annotated[str, typer.Option(help="RNN, LSTM or GRU.")] = "LSTM",
-    seed: Annotated[int, typer.Option(help="Decides the initial weights and the order of the training data.")] = 0,
-    hidden_size: Annotated[int, typer.Option(help="Hidden units.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 1e-2,
+    cell: Annotated[str, typer.Option(metavar="CELL", help="RNN, LSTM or GRU.")] = "LSTM",
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Decides the initial weights and the order of the training data.")
+    ] = 0,
+    hidden_size: Annotated[int, typer.Option(metavar="N", help="Hidden units.")] = 32,
+    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="Learning rate of Adam.")] = 1e-2,
     batch_size: options.BatchSize = 32,
     max_steps: options.MaxSteps = None,
     time_budget: options.TimeBudget = None,

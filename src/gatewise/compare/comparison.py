@@ -12,7 +12,7 @@ from typing import Literal
 
 import gatewise
 from gatewise.compare.context import estimate_needed_lag, score_by_context
-from gatewise.compare.matching import MatchedSize, match_sizes, reference_cell
+from gatewise.compare.matching import match_sizes, reference_cell
 from gatewise.compare.pool import Pool, Progress
 from gatewise.compare.search import choose_learning_rate
 from gatewise.compare.settings import CompareSettings, TaskChoice, suggested_max_steps
@@ -45,8 +45,6 @@ class Comparison:
     task : Task
         What `choice` opens.
     settings : CompareSettings
-    folder : RunFolder
-        Where everything is written.
     command : str
         What the user typed, for the record.
     """
@@ -62,13 +60,12 @@ class Comparison:
         self.num_runs = num_runs
         self.max_steps = settings.max_steps or suggested_max_steps(task)
         self.jobs = min(settings.jobs or usable_cores(), num_runs)
-        self.sizes: dict[str, MatchedSize] = {}
+        self.sizes = match_sizes(settings.cells, settings.hidden_size, task, settings.match, settings.batch_size)
 
     def run(self, progress: Progress) -> Record:
         """Train everything and return the complete record, which is also on the disk."""
         settings = self.settings
         self.folder.write_settings(self._settings_record())
-        self.sizes = match_sizes(settings.cells, settings.hidden_size, self.task, settings.match, settings.batch_size)
         self._write(self._record("running"))
         sha256 = self.task.source.sha256 if self.task.source else None
         with Pool(self.choice, sha256, self.folder.path, self.jobs, progress) as pool:
@@ -113,8 +110,9 @@ class Comparison:
     def _finish(self) -> Record:
         """Estimate the needed lag where nobody knows it, apply the verdict's rules, write."""
         context: list[ContextPoint] = []
-        if self.task.needed_lag is None:
-            context = score_by_context(load(self.folder.path / self._best_run().folder), self.task)
+        best = self._best_run()
+        if self.task.needed_lag is None and self._beats_baselines(best):
+            context = score_by_context(load(self.folder.path / best.folder), self.task)
         record = self._record("complete", context)
         verdict = decide(
             record.cells, [run for run in record.runs if run.is_chosen], self.task.metric, record.task, record.baselines
@@ -127,6 +125,10 @@ class Comparison:
         """Return the chosen run with the best validation score."""
         runs = [outcome.run for outcome in self.outcomes if outcome.run.is_chosen]
         return min(runs, key=lambda run: self.task.metric.sort_key(run.validation_score))
+
+    def _beats_baselines(self, run: Run) -> bool:
+        """Return whether the run beats what needs no network; how much context it uses says nothing otherwise."""
+        return all(self.task.metric.is_better(run.score, baseline.score) for baseline in self._baselines)
 
     def _write(self, record: Record) -> None:
         self.folder.write_metrics([row for outcome in self.outcomes for row in outcome.metrics])

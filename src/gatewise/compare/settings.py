@@ -46,6 +46,10 @@ class TaskChoice:
         return {name: value for name, value in given.items() if name != "source" and value is not None}
 
 
+# Beyond these a typing error is likelier than a wish: an LSTM of 16 384 units has a thousand million parameters.
+LARGEST = {"hidden_size": 16_384, "batch_size": 65_536, "max_steps": 10**9, "jobs": 1000}
+
+
 @dataclass(frozen=True)
 class CompareSettings:
     """How the cells are compared."""
@@ -65,14 +69,19 @@ class CompareSettings:
     def __post_init__(self) -> None:
         if not self.cells or len(set(self.cells)) < len(self.cells):
             raise UsageError(f"cells must be one or more different ones, got {', '.join(self.cells) or 'none'}")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+        if (
+            not self.seeds
+            or len(set(self.seeds)) < len(self.seeds)
+            or not 0 <= min(self.seeds) <= max(self.seeds) < 2**63
+        ):
             raise UsageError(
-                f"seeds must be different numbers from 0 on, got {', '.join(map(str, self.seeds)) or 'none'}"
+                f"seeds must be different numbers from 0 to 2^63 - 1, got {', '.join(map(str, self.seeds)) or 'none'}"
             )
-        for name in ("hidden_size", "batch_size", "max_steps", "jobs"):
+        for name, largest in LARGEST.items():
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+            if value is not None and not 1 <= value <= largest:
+                bound = "at least 1" if value < 1 else f"at most {largest}"
+                raise UsageError(f"--{name.replace('_', '-')} must be {bound}, got {value}")
         # A rate is part of the run folder's name, so rates that print alike would share a folder.
         rates = [f"{rate:g}" for rate in self.learning_rates]
         if len(set(rates)) < len(rates) or not all(0 < rate < math.inf for rate in self.learning_rates):

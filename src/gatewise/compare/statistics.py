@@ -59,10 +59,7 @@ def summarise(cell: str, runs: Sequence[Run], size: MatchedSize) -> CellSummary:
     )
 
 
-def _median_horizon(runs: Sequence[Run]) -> tuple[float | None, bool]:
-    """Return the median horizon and whether it is only a lower bound: a run in the middle reached the last lag."""
+def _median_horizon(runs: Sequence[Run]) -> tuple[int | None, bool]:
+    """Return the median horizon, the lower of two in the middle, and whether it is only a lower bound."""
     measured = sorted((run.horizon, run.horizon_is_censored) for run in runs if run.horizon is not None)
-    if not measured:
-        return None, False
-    middle = measured[(len(measured) - 1) // 2 : len(measured) // 2 + 1]
-    return statistics.fmean(horizon for horizon, _ in middle), any(is_censored for _, is_censored in middle)
+    return measured[(len(measured) - 1) // 2] if measured else (None, False)

@@ -43,7 +43,7 @@ def decide(
     tied = [summary.cell for summary in ranked if summary.solved == summary.seeds]
     winner = None
     if len(ranked) == 1:
-        text = f"Only the {ranked[0].cell} was trained, so there is nothing to compare it with."
+        text = f"{ranked[0].cell}: {metric.name} {_number(ranked[0].mean_score)}, compared with no other cell."
     elif min(summary.seeds for summary in ranked) < MIN_SEEDS:
         text = f"No winner is named below {MIN_SEEDS} seeds: one run more may turn the order."
         tied = []
@@ -66,14 +66,14 @@ def decide(
 
 def explain(summary: CellSummary, runs: Sequence[Run], task: TaskFacts) -> str:
     """Say how one cell did and how far its gradient reached against how far the task needs it to."""
-    outcome = f"reached a mean score of {_number(summary.mean_score)}"
+    outcome = f"reached a {'mean ' if summary.seeds > 1 else ''}score of {_number(summary.mean_score)}"
     if not math.isfinite(summary.mean_score):
         outcome = "diverged in at least one run"
     if summary.solved is not None:
         outcome = f"solved the task in {summary.solved} of {summary.seeds} runs"
     horizon = summary.horizon
-    if horizon is None:
-        return f"{summary.cell} {outcome}; no gradient could be measured."
+    if horizon is None or not math.isfinite(summary.mean_score):
+        return f"{summary.cell} {outcome}."
     reach = f"at least {horizon:g}" if summary.horizon_is_censored else f"{horizon:g}"
     text = f"{summary.cell} {outcome}; its gradient reaches back {reach} steps after training"
     before = [run.horizon_before for run in runs if run.cell == summary.cell and run.horizon_before is not None]
@@ -109,6 +109,8 @@ def _no_winner_text(
     difference: float | None,
     interval: tuple[float, float] | None,
 ) -> str:
+    if not math.isfinite(first.mean_score):
+        return "No winner: the training of every cell diverged; try a smaller learning rate."
     if difference is None or interval is None:
         return f"No winner: training of the {second.cell} diverged, so there is no interval to judge by."
     between = f"the 95 % interval of the difference in {metric.name}, {_number(interval[0])} to {_number(interval[1])},"
@@ -131,11 +133,13 @@ def _failures(ranked: Sequence[CellSummary], task: TaskFacts) -> str:
 
 def _against_baselines(first: CellSummary, baselines: Sequence[Baseline], metric: Metric) -> str:
     """Say so where a baseline that needs no network is at least as good as the best cell."""
+    if not math.isfinite(first.mean_score):
+        return ""
     unbeaten = [baseline for baseline in baselines if not metric.is_better(first.mean_score, baseline.score)]
     if not unbeaten:
         return ""
     best = min(unbeaten, key=lambda baseline: metric.sort_key(baseline.score))
-    return f' But no cell beats the baseline "{best.name}" ({_number(best.score)}), which needs no network.'
+    return f' No cell beats the baseline "{best.name}" ({_number(best.score)}), which needs no network.'
 
 
 def _list(names: Sequence[str]) -> str:

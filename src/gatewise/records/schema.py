@@ -130,8 +130,8 @@ class CellSummary(Part):
     std_score: float | None  # sample standard deviation; None below two seeds
     seconds: float  # mean training time of a run
     solved: int | None  # runs that reached the goal
-    horizon: float | None  # median over seeds
-    horizon_is_censored: bool  # a run in the middle reached the last lag looked at
+    horizon: int | None  # median over seeds, the lower of two in the middle
+    horizon_is_censored: bool  # that run reached the last lag looked at
     step_time_ms: float | None = None  # measured for match = "time"
 
 

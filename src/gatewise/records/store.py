@@ -67,6 +67,10 @@ class RunFolder:
         write_text(self.path / REPORT_FILE, page)
         return self.path / REPORT_FILE
 
+    def remove(self) -> None:
+        """Remove the folder and all that was written into it."""
+        shutil.rmtree(self.path)
+
     def read_record(self) -> Record:
         """Read ``record.json``."""
         text = self._read(RECORD_FILE)
@@ -87,7 +91,7 @@ class RunFolder:
         try:
             return [MetricRow.model_validate_json(line) for line in self._read(METRICS_FILE).splitlines()]
         except ValidationError as error:
-            raise DataError(f"{self.path / METRICS_FILE} is damaged: {str(error).splitlines()[0]}") from error
+            raise DataError(f"{self.path / METRICS_FILE} is damaged: a line is not what Gatewise writes") from error
 
     def read_flow(self) -> list[RunFlow]:
         """Read ``flow.npz``; no pickle is ever read."""
@@ -96,7 +100,7 @@ class RunFolder:
             with np.load(path, allow_pickle=False) as arrays:
                 prefixes = dict.fromkeys(key.split("/", 2)[0] + "/" + key.split("/", 2)[1] for key in arrays.files)
                 return [_read_run_flow(arrays, prefix) for prefix in prefixes]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} cannot be read: {error}") from error
 
     def _read(self, name: str) -> str:

@@ -8,6 +8,7 @@ from math import isfinite
 from gatewise.records.schema import Machine, Record, Settings, TaskFacts
 from gatewise.report.numbers import count, duration, number, plain_number
 
+MIN_SEEDS = 3
 MATCHING = {
     "parameters": "The sizes are matched by parameter count: the {reference} has a hidden size of {size}, and each "
     "other cell gets the hidden size whose parameter count comes closest.",
@@ -30,6 +31,8 @@ def difference(record: Record) -> str:
     verdict = record.verdict
     if verdict is None or verdict.difference is None or not isfinite(verdict.difference):
         return ""
+    if min(summary.seeds for summary in record.cells) < MIN_SEEDS:
+        return ""  # the verdict has just said that so few seeds decide nothing
     leader, runner_up = verdict.reasons[0].cell, verdict.reasons[1].cell
     side = "below" if verdict.difference < 0 else "above"
     gap = f"The {leader}’s mean test {record.metric.name} is {number(abs(verdict.difference))} {side} the {runner_up}’s"

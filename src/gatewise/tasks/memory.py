@@ -12,6 +12,7 @@ from gatewise.errors import UsageError
 from gatewise.tasks.task import Batch, Task
 
 EVALUATION_SEQUENCES = 500
+LONGEST = 20_000  # 500 such sequences of ten features take 400 MB
 # Users number their seeds from 0; these two are far from anything that is typed.
 _VALIDATION_SEED, _TEST_SEED = 777_000_001, 777_000_002
 
@@ -40,6 +41,8 @@ def check_length(length: int, minimum: int, task: str) -> int:
     """Return `length`, or say from where on the task makes sense."""
     if length < minimum:
         raise UsageError(f"{task} needs a length of at least {minimum} steps, got {length}")
+    if length > LONGEST:
+        raise UsageError(f"{task} takes a length of at most {LONGEST} steps, got {length}")
     return length
 
 
