@@ -149,7 +149,7 @@ class Pool:
     def submit(self, plan: RunPlan) -> None:
         """Queue a run."""
         try:
-            with _interrupts_ignored():
+            with _interrupts_held():
                 future = self._executor.submit(_execute, plan)
         except BrokenProcessPool as error:
             raise _process_died(plan) from error
@@ -198,13 +198,13 @@ def _process_died(plan: RunPlan) -> GatewiseError:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Let processes that are started here ignore Ctrl-C from their first moment: the main process answers it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while processes are started: they inherit that and leave the answer to the main process.
+
+    Ignoring the signal instead would lose one that comes in these moments; held back, it arrives afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
