@@ -92,6 +92,8 @@ def _execute(plan: RunPlan) -> RunOutcome:
     if _worker is None:
         raise RuntimeError("the worker process was not started with _start_worker")
     worker = _worker
+    if worker.stop.is_set():
+        raise CancelledTrainingError
     last_report = 0.0
     score: float | None = None
 

@@ -13,7 +13,6 @@ import statistics
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from gatewise.compare.matching import MatchedSize
 from gatewise.records import CellSummary, Run
@@ -27,6 +26,8 @@ def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[flo
     Where neither varies at all, the interval is the difference itself. (scipy.stats.ttest_ind gives the same numbers,
     but warns where one of the two does not vary.)
     """
+    from scipy import stats  # here, since it takes a second to import and the training processes need none of it
+
     difference = statistics.fmean(first) - statistics.fmean(second)
     # The squared standard errors of the two means.
     errors = [statistics.variance(scores) / len(scores) for scores in (first, second)]
