@@ -45,6 +45,8 @@ class Comparison:
     task : Task
         What `choice` opens.
     settings : CompareSettings
+    folder : RunFolder
+        Where everything is written.
     command : str
         What the user typed, for the record.
     """
