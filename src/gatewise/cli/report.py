@@ -10,8 +10,8 @@ import typer
 
 def report(run: Annotated[Path, typer.Argument(help="A run's folder: runs/adding-T100.")]) -> None:
     """Draw the report of a finished or interrupted run again from its record."""
-    from gatewise.cli.run import write_report
     from gatewise.records import open_folder
+    from gatewise.report import render_run
 
     folder = open_folder(run)
-    print(write_report(folder, folder.read_record()))
+    print(folder.write_report(render_run(folder, folder.read_record())))

@@ -13,7 +13,7 @@ from gatewise.cli.summary import print_summary
 from gatewise.compare import CompareSettings, Comparison, TaskChoice
 from gatewise.errors import GatewiseError, UsageError
 from gatewise.records import Record, RunFolder, create_exact_folder, create_folder
-from gatewise.report import render
+from gatewise.report import render_run
 
 RUNS = Path("runs")
 RUN_FIELDS = (
@@ -42,7 +42,7 @@ def run_comparison(
         if isinstance(error, KeyboardInterrupt):
             raise _interrupted(len(comparison.outcomes), comparison.num_runs, folder) from None
         raise
-    report = write_report(folder, record)
+    report = folder.write_report(render_run(folder, record))
     if is_json:
         print(result_as_json(record, report))
     else:
@@ -56,11 +56,6 @@ def _interrupted(num_finished: int, num_runs: int, folder: RunFolder) -> Gatewis
         f"interrupted after {num_finished} of {num_runs} runs, kept in {folder.path}; "
         f"draw what is there with: gatewise report {folder.path}"
     )
-
-
-def write_report(folder: RunFolder, record: Record) -> Path:
-    """Draw the report of a run from what is on the disk."""
-    return folder.write_report(render(record, folder.read_metrics(), folder.read_flow()))
 
 
 def result_as_json(record: Record, report: Path) -> str:

@@ -10,7 +10,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Te
 from gatewise.errors import GatewiseError
 from gatewise.records import Record, RunFolder
 from gatewise.records.store import RECORD_FILE
-from gatewise.report import render
+from gatewise.report import render_run
 
 
 def index_page(runs: Path) -> str:
@@ -30,7 +30,7 @@ def report_page(run: Path) -> tuple[str, bool]:
     """Return the report of one run drawn from what is on the disk now, and whether the run is still under way."""
     folder = RunFolder(run)
     record = folder.read_record()
-    return render(record, folder.read_metrics(), folder.read_flow()), record.status == "running"
+    return render_run(folder, record), record.status == "running"
 
 
 @cache

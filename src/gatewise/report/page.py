@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from gatewise.records.flow import RunFlow
 from gatewise.records.schema import MetricRow, Record
+from gatewise.records.store import RunFolder
 from gatewise.report import words
 from gatewise.report.charts import Picture, pictures
 from gatewise.report.charts.picture import CONFIG
@@ -67,6 +68,11 @@ def render(record: Record, metrics: Sequence[MetricRow], flow: Sequence[RunFlow]
         references=REFERENCES,
         plotly_js=Markup(get_plotlyjs()) if drawn else None,  # a library's own code, not data
     )
+
+
+def render_run(folder: RunFolder, record: Record) -> str:
+    """Return the report of the run in `folder`, whose record was read already, from what else is on the disk there."""
+    return render(record, folder.read_metrics(), folder.read_flow())
 
 
 @cache
