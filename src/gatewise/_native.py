@@ -5,13 +5,25 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-# Before _core, and not for its names: torch brings its own OpenMP runtime, and a library loaded after it under the same
-# name shares that runtime and its threads. Loaded the other way round, two pools could fight for the same cores.
-import torch  # noqa: F401
+# Before _core, and not only for its names: torch brings its own OpenMP runtime, and a library loaded after it under the
+# same name shares that runtime and its threads. Loaded the other way round, two pools could fight for the same cores.
+import torch
+from torch import Tensor
 
 import gatewise._core as _core
 
-__all__ = ["Activation", "compiled_levels", "cpu_level", "cpu_levels", "exp", "max_ulp", "sigmoid", "tanh"]
+__all__ = [
+    "Activation",
+    "backward",
+    "compiled_levels",
+    "cpu_level",
+    "cpu_levels",
+    "exp",
+    "forward",
+    "max_ulp",
+    "sigmoid",
+    "tanh",
+]
 
 Activation = Literal["exp", "tanh", "sigmoid"]
 Float = TypeVar("Float", np.float32, np.float64)
@@ -132,3 +144,141 @@ def _described(array: npt.NDArray[Any]) -> str:
     contiguous = "contiguous" if array.flags.c_contiguous else "strided"
     writable = "" if array.flags.writeable else "read-only "
     return f"a {writable}{contiguous} {array.dtype} array of shape {array.shape}"
+
+
+_CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
+
+
+def forward(
+    mode: str,
+    x: Tensor,
+    initial: tuple[Tensor, Tensor | None],
+    weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
+    output: Tensor,
+    final: tuple[Tensor, Tensor | None],
+    kept: tuple[Tensor, Tensor] | None,
+    lengths: Tensor | None = None,
+    *,
+    is_reverse: bool = False,
+) -> None:
+    """Run one layer in one direction over all its steps, on at most ``torch.get_num_threads()`` threads.
+
+    T steps, N sequences, I inputs, H hidden units, G blocks (RNN 1, LSTM 4, GRU 3). All tensors are float32 or all
+    float64, on the CPU, and their last axis is contiguous; where nothing else is said, all axes are.
+
+    Parameters
+    ----------
+    mode : {"RNN_TANH", "RNN_RELU", "LSTM", "GRU"}
+    x : (T, N, I), any strides before the last axis; never read past a sequence's end
+    initial : (h_0, c_0)
+        Each (N, H), any stride of the first axis; c_0 for the LSTM only.
+    weights : (weight_ih (G*H, I), weight_hh (G*H, H), bias_ih (G*H,), bias_hh (G*H,))
+        Biases may be None.
+    output : (T, N, H), any strides before the last axis
+        Written: h_t, zero past each sequence's end.
+    final : (h_n, c_n)
+        Written: each (N, H); c_n for the LSTM only.
+    kept : (gates (T, N, G*H), more (T, N, H)), optional
+        Written for :func:`backward` of LSTM and GRU: gates after the activation, and c_t or W_hn h_{t-1} + b_hn.
+    lengths : (N,) int64, 0..T, optional
+    is_reverse : bool, default False
+    """
+    (num_steps, num_sequences, input_size), hidden_size = x.shape, output.shape[2]
+    cell, is_double = _CELLS[mode], x.dtype == torch.float64
+    size = (num_steps, num_sequences, input_size, hidden_size)
+    parts = _core.parts(cell, *size, torch.get_num_threads())
+    work = torch.empty(_core.work(is_double, cell, *size, parts, False), dtype=x.dtype)
+    (h_0, c_0), (w_ih, w_hh, b_ih, b_hh), (h_n, c_n) = initial, weights, final
+    gates, more = kept or (None, None)
+    _core.forward(
+        is_double,
+        cell,
+        *size,
+        parts,
+        is_reverse,
+        _address(lengths),
+        *_strided_steps(x),
+        *_strided_rows(h_0),
+        *_strided_rows(c_0),
+        w_ih.data_ptr(),
+        w_hh.data_ptr(),
+        _address(b_ih),
+        _address(b_hh),
+        *_strided_steps(output),
+        _address(h_n),
+        _address(c_n),
+        _address(gates),
+        _address(more),
+        work.data_ptr(),
+    )
+
+
+def backward(
+    mode: str,
+    cotangents: tuple[Tensor | None, Tensor | None, Tensor | None],
+    initial: tuple[Tensor, Tensor | None],
+    weight_hh: Tensor,
+    output: Tensor,
+    kept: tuple[Tensor, Tensor] | None,
+    gradients: tuple[Tensor, Tensor, Tensor | None],
+    lengths: Tensor | None = None,
+    *,
+    is_reverse: bool = False,
+) -> None:
+    """Compute the gradients of the preactivations and of the initial states; tensors as in :func:`forward`.
+
+    Parameters
+    ----------
+    mode : str
+    cotangents : (grad_output (T, N, H), grad_h_n (N, H), grad_c_n (N, H))
+        dL/dy_t, dL/dh_n, dL/dc_n, any strides before the last axis; None is zero.
+    initial : (h_0, c_0)
+    weight_hh : (G*H, H)
+    output, kept
+        What :func:`forward` wrote.
+    gradients : (da (T, N, G*H), for the GRU (T, N, 4H), grad_h_0 (N, H), grad_c_0 (N, H))
+        Written. da: the RNN's da; the LSTM's di, df, dg, do; the GRU's dn, dr, dz, r*dn, of which the first three
+        belong to W_ih and the last three to W_hh. Zero past each sequence's end.
+    lengths : (N,) int64, optional
+    is_reverse : bool, default False
+    """
+    num_steps, num_sequences, hidden_size = output.shape
+    cell, is_double = _CELLS[mode], output.dtype == torch.float64
+    size = (num_steps, num_sequences, hidden_size, hidden_size)  # I does not matter here
+    parts = _core.parts(cell, *size, torch.get_num_threads())
+    work = torch.empty(_core.work(is_double, cell, *size, parts, True), dtype=output.dtype)
+    (grad_output, grad_h_n, grad_c_n), (h_0, c_0), (da, grad_h_0, grad_c_0) = cotangents, initial, gradients
+    gates, more = kept or (None, None)
+    _core.backward(
+        is_double,
+        cell,
+        *size,
+        parts,
+        is_reverse,
+        _address(lengths),
+        *_strided_steps(grad_output),
+        *_strided_rows(grad_h_n),
+        *_strided_rows(grad_c_n),
+        *_strided_rows(h_0),
+        *_strided_rows(c_0),
+        weight_hh.data_ptr(),
+        *_strided_steps(output),
+        _address(gates),
+        _address(more),
+        da.data_ptr(),
+        grad_h_0.data_ptr(),
+        _address(grad_c_0),
+        work.data_ptr(),
+    )
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _strided_steps(tensor: Tensor | None) -> tuple[int, int, int]:
+    return (0, 0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
+
+
+def _strided_rows(tensor: Tensor | None) -> tuple[int, int]:
+    return (0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0))

@@ -26,7 +26,7 @@ class _Layer(RNNBase):
 
     @property
     def path(self) -> Path | None:
-        """Which path the last call took, "torch" or "composite"; None before the first call."""
+        """Which path the last call took: "native", "torch" or "composite"; None before the first call."""
         return self.__dict__.get("_path")
 
     def forward(
@@ -59,7 +59,7 @@ class _Layer(RNNBase):
             As torch.nn's layers, with the shape that was expected.
         """
         call = read_call(self, input, hx, lengths)
-        path = choose_path(call)
+        path = choose_path(self, call)
         self.__dict__["_path"] = path
         return hand_back(call, *run(path, self, call))
 

@@ -50,3 +50,10 @@ def weights_of(layer: RNNBase, index: int) -> Weights:
         recurrent_bias=parameter("bias_hh") if layer.bias else None,
         projection=parameter("weight_hr") if layer.proj_size else None,
     )
+
+
+def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
+    """Return the weights of row `index` that there are, in torch's order: W_ih, W_hh, b_ih, b_hh, W_hr."""
+    weights = weights_of(layer, index)
+    every = (weights.input, weights.recurrent, weights.input_bias, weights.recurrent_bias, weights.projection)
+    return [weight for weight in every if weight is not None]
