@@ -1,5 +1,8 @@
 """The native core as Python sees it: the only importer of the compiled module ``gatewise._core``."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -21,6 +24,7 @@ __all__ = [
     "exp",
     "forward",
     "max_ulp",
+    "serial_in_forked_child",
     "sigmoid",
     "tanh",
 ]
@@ -270,6 +274,31 @@ def backward(
         _address(grad_c_0),
         work.data_ptr(),
     )
+
+
+@contextmanager
+def serial_in_forked_child() -> Iterator[None]:
+    """Let torch's operators use one thread if this process is a forked child, where more of them wait for ever."""
+    count = torch.get_num_threads()
+    if not _is_forked_child or count == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
+_is_forked_child = False
+
+
+def _after_fork() -> None:
+    global _is_forked_child
+    _is_forked_child = True
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _address(tensor: Tensor | None) -> int:

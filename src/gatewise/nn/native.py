@@ -102,7 +102,8 @@ class _LayerFunction(Function):
         if torch.is_grad_enabled():  # create_graph: the gradient must have a gradient itself
             return None, *_differentiable_gradients(plan, x, h_0, c_0, flat, cotangents, needed)
         pairs: list[Kept] = [(kept[2 * d], kept[2 * d + 1]) if kept else None for d in range(plan.directions)]
-        return None, *_gradients(plan, x, h_0, c_0, flat, y, pairs, cotangents, needed)
+        with _native.serial_in_forked_child():
+            return None, *_gradients(plan, x, h_0, c_0, flat, y, pairs, cotangents, needed)
 
 
 def _forward(
