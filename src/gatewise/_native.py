@@ -155,6 +155,7 @@ _CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 
 def forward(
     mode: str,
+    direction: int,
     x: Tensor,
     initial: tuple[Tensor, Tensor | None],
     weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
@@ -162,55 +163,55 @@ def forward(
     final: tuple[Tensor, Tensor | None],
     kept: tuple[Tensor, Tensor] | None,
     lengths: Tensor | None = None,
-    *,
-    is_reverse: bool = False,
 ) -> None:
-    """Run one layer in one direction over all its steps, on at most ``torch.get_num_threads()`` threads.
+    """Run one direction of a layer over all its steps, on at most ``torch.get_num_threads()`` threads.
 
-    T steps, N sequences, I inputs, H hidden units, G blocks (RNN 1, LSTM 4, GRU 3). All tensors are float32 or all
-    float64, on the CPU, and their last axis is contiguous; where nothing else is said, all axes are.
+    T steps, N sequences, I inputs, H hidden units, D directions, G blocks (RNN 1, LSTM 4, GRU 3). All tensors are
+    float32 or all float64, on the CPU, and their last axis is contiguous; what is written is contiguous altogether.
 
     Parameters
     ----------
     mode : {"RNN_TANH", "RNN_RELU", "LSTM", "GRU"}
-    x : (T, N, I), any strides before the last axis; never read past a sequence's end
+    direction : {0, 1}
+        1 walks backwards in time. Which part of `initial`, `output` and `final` is read and written.
+    x : (T, N, I)
+        Never read past a sequence's end.
     initial : (h_0, c_0)
-        Each (N, H), any stride of the first axis; c_0 for the LSTM only.
-    weights : (weight_ih (G*H, I), weight_hh (G*H, H), bias_ih (G*H,), bias_hh (G*H,))
+        Each (D, N, H); c_0 for the LSTM only.
+    weights : (weight_ih (G*H, I), weight_hh (G*H, H), bias_ih (G*H,), bias_hh (G*H,)), contiguous
         Biases may be None.
-    output : (T, N, H), any strides before the last axis
+    output : (T, N, D*H)
         Written: h_t, zero past each sequence's end.
     final : (h_n, c_n)
-        Written: each (N, H); c_n for the LSTM only.
+        Written: each (D, N, H); c_n for the LSTM only.
     kept : (gates (T, N, G*H), more (T, N, H)), optional
         Written for :func:`backward` of LSTM and GRU: gates after the activation, and c_t or W_hn h_{t-1} + b_hn.
     lengths : (N,) int64, 0..T, optional
-    is_reverse : bool, default False
     """
-    (num_steps, num_sequences, input_size), hidden_size = x.shape, output.shape[2]
+    (h_0, c_0), (w_ih, w_hh, b_ih, b_hh), (h_n, c_n) = initial, weights, final
+    (num_steps, num_sequences, input_size), hidden_size = x.shape, h_0.shape[2]
     cell, is_double = _CELLS[mode], x.dtype == torch.float64
     size = (num_steps, num_sequences, input_size, hidden_size)
     parts = _core.parts(cell, *size, torch.get_num_threads())
     work = torch.empty(_core.work(is_double, cell, *size, parts, False), dtype=x.dtype)
-    (h_0, c_0), (w_ih, w_hh, b_ih, b_hh), (h_n, c_n) = initial, weights, final
     gates, more = kept or (None, None)
     _core.forward(
         is_double,
         cell,
         *size,
         parts,
-        is_reverse,
+        direction == 1,
         _address(lengths),
-        *_strided_steps(x),
-        *_strided_rows(h_0),
-        *_strided_rows(c_0),
+        *_steps(x, 0),
+        *_rows(h_0, direction),
+        *_rows(c_0, direction),
         w_ih.data_ptr(),
         w_hh.data_ptr(),
         _address(b_ih),
         _address(b_hh),
-        *_strided_steps(output),
-        _address(h_n),
-        _address(c_n),
+        *_steps(output, direction * hidden_size),
+        _rows(h_n, direction)[0],
+        _rows(c_n, direction)[0],
         _address(gates),
         _address(more),
         work.data_ptr(),
@@ -219,6 +220,7 @@ def forward(
 
 def backward(
     mode: str,
+    direction: int,
     cotangents: tuple[Tensor | None, Tensor | None, Tensor | None],
     initial: tuple[Tensor, Tensor | None],
     weight_hh: Tensor,
@@ -226,52 +228,50 @@ def backward(
     kept: tuple[Tensor, Tensor] | None,
     gradients: tuple[Tensor, Tensor, Tensor | None],
     lengths: Tensor | None = None,
-    *,
-    is_reverse: bool = False,
 ) -> None:
     """Compute the gradients of the preactivations and of the initial states; tensors as in :func:`forward`.
 
     Parameters
     ----------
     mode : str
-    cotangents : (grad_output (T, N, H), grad_h_n (N, H), grad_c_n (N, H))
-        dL/dy_t, dL/dh_n, dL/dc_n, any strides before the last axis; None is zero.
+    direction : {0, 1}
+    cotangents : (grad_output (T, N, D*H), grad_h_n (D, N, H), grad_c_n (D, N, H))
+        dL/dy_t, dL/dh_n, dL/dc_n; None is zero.
     initial : (h_0, c_0)
     weight_hh : (G*H, H)
     output, kept
         What :func:`forward` wrote.
-    gradients : (da (T, N, G*H), for the GRU (T, N, 4H), grad_h_0 (N, H), grad_c_0 (N, H))
+    gradients : (da (T, N, G*H), for the GRU (T, N, 4H), grad_h_0 (D, N, H), grad_c_0 (D, N, H))
         Written. da: the RNN's da; the LSTM's di, df, dg, do; the GRU's dn, dr, dz, r*dn, of which the first three
         belong to W_ih and the last three to W_hh. Zero past each sequence's end.
     lengths : (N,) int64, optional
-    is_reverse : bool, default False
     """
-    num_steps, num_sequences, hidden_size = output.shape
+    (grad_output, grad_h_n, grad_c_n), (h_0, c_0), (da, grad_h_0, grad_c_0) = cotangents, initial, gradients
+    (num_steps, num_sequences, _), hidden_size = output.shape, h_0.shape[2]
     cell, is_double = _CELLS[mode], output.dtype == torch.float64
     size = (num_steps, num_sequences, hidden_size, hidden_size)  # I does not matter here
     parts = _core.parts(cell, *size, torch.get_num_threads())
     work = torch.empty(_core.work(is_double, cell, *size, parts, True), dtype=output.dtype)
-    (grad_output, grad_h_n, grad_c_n), (h_0, c_0), (da, grad_h_0, grad_c_0) = cotangents, initial, gradients
     gates, more = kept or (None, None)
     _core.backward(
         is_double,
         cell,
         *size,
         parts,
-        is_reverse,
+        direction == 1,
         _address(lengths),
-        *_strided_steps(grad_output),
-        *_strided_rows(grad_h_n),
-        *_strided_rows(grad_c_n),
-        *_strided_rows(h_0),
-        *_strided_rows(c_0),
+        *_steps(grad_output, direction * hidden_size),
+        *_rows(grad_h_n, direction),
+        *_rows(grad_c_n, direction),
+        *_rows(h_0, direction),
+        *_rows(c_0, direction),
         weight_hh.data_ptr(),
-        *_strided_steps(output),
+        *_steps(output, direction * hidden_size),
         _address(gates),
         _address(more),
         da.data_ptr(),
-        grad_h_0.data_ptr(),
-        _address(grad_c_0),
+        _rows(grad_h_0, direction)[0],
+        _rows(grad_c_0, direction)[0],
         work.data_ptr(),
     )
 
@@ -305,9 +305,15 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _strided_steps(tensor: Tensor | None) -> tuple[int, int, int]:
-    return (0, 0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
+def _steps(tensor: Tensor | None, first: int) -> tuple[int, int, int]:
+    """Return the address of [0, 0, first] of (T, N, *) and its strides. Slicing instead would cost microseconds."""
+    if tensor is None:
+        return 0, 0, 0
+    return tensor.data_ptr() + first * tensor.element_size(), tensor.stride(0), tensor.stride(1)
 
 
-def _strided_rows(tensor: Tensor | None) -> tuple[int, int]:
-    return (0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0))
+def _rows(tensor: Tensor | None, direction: int) -> tuple[int, int]:
+    """Return the address of [direction, 0, 0] of (D, N, H) and the stride from sequence to sequence."""
+    if tensor is None:
+        return 0, 0
+    return tensor.data_ptr() + direction * tensor.stride(0) * tensor.element_size(), tensor.stride(1)

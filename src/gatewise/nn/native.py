@@ -9,8 +9,7 @@ Shapes: T steps, N sequences, I inputs, H hidden units, G blocks of H rows in th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,8 +27,7 @@ LayerResult = tuple[Tensor, Tensor, Tensor | None]  # y (T, N, D*H), h_n (D, N, 
 Kept = tuple[Tensor, Tensor] | None  # what the kernel kept of one direction for backward
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     """What a layer computes, beside its tensors."""
 
     mode: str
@@ -111,7 +109,7 @@ def _forward(
 ) -> tuple[LayerResult, list[Kept]]:
     """Call the kernel once a direction."""
     (num_steps, num_sequences, _), size = x.shape, h_0.shape[2]
-    x = _with_contiguous_rows(x)
+    x, initial = _with_contiguous_rows(x), _initial(h_0, c_0)
     y = x.new_empty(num_steps, num_sequences, plan.directions * size)
     h_n = x.new_empty(plan.directions, num_sequences, size)
     c_n = None if c_0 is None else torch.empty_like(h_n)
@@ -125,14 +123,14 @@ def _forward(
         w_ih, w_hh, b_ih, b_hh = plan.weights(flat, d)
         _native.forward(
             plan.mode,
+            d,
             x,
-            (_with_contiguous_rows(h_0[d]), None if c_0 is None else _with_contiguous_rows(c_0[d])),
+            initial,
             (w_ih.contiguous(), w_hh.contiguous(), _contiguous(b_ih), _contiguous(b_hh)),
-            _of_direction(plan, y, d),
-            (h_n[d], None if c_n is None else c_n[d]),
+            y,
+            (h_n, c_n),
             pair,
             plan.lengths,
-            is_reverse=d == 1,
         )
         kept.append(pair)
     return (y, h_n, c_n), kept
@@ -150,7 +148,6 @@ def _gradients(
     needed: tuple[bool, ...],
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of x, h_0, c_0 and the weights, None where not needed."""
-    grad_y, grad_h_n, grad_c_n = cotangents
     needs_x, _, _, *needs_weights = needed
     num_steps, num_sequences, _ = x.shape
     size, is_gru = h_0.shape[2], plan.mode == "GRU"
@@ -161,25 +158,20 @@ def _gradients(
     grad_c_0 = None if c_0 is None else torch.empty_like(grad_h_0)
     grad_weights: list[Tensor | None] = []
     clean_x = _without_padding(x, plan.lengths) if any(needs_weights) else x
+    contiguous = tuple(None if tensor is None else _with_contiguous_rows(tensor) for tensor in cotangents)
     for d in range(plan.directions):
         w_ih, w_hh, *_ = plan.weights(flat, d)
-        y_d = _of_direction(plan, y, d)
-        h_0_d = _with_contiguous_rows(h_0[d])
         da = x.new_empty(num_steps, num_sequences, 4 * size if is_gru else blocks)
         _native.backward(
             plan.mode,
-            (
-                None if grad_y is None else _with_contiguous_rows(_of_direction(plan, grad_y, d)),
-                None if grad_h_n is None else _with_contiguous_rows(grad_h_n[d]),
-                None if grad_c_n is None else _with_contiguous_rows(grad_c_n[d]),
-            ),
-            (h_0_d, None if c_0 is None else _with_contiguous_rows(c_0[d])),
+            d,
+            (contiguous[0], contiguous[1], contiguous[2]),
+            _initial(h_0, c_0),
             w_hh.contiguous(),
-            y_d,
+            y,
             kept[d],
-            (da, grad_h_0[d], None if grad_c_0 is None else grad_c_0[d]),
+            (da, grad_h_0, grad_c_0),
             plan.lengths,
-            is_reverse=d == 1,
         )
         # The GRU's da is dn dr dz r*dn: dn dr dz belong to W_ih, whose rows are r z n, and dr dz r*dn to W_hh.
         da_ih, da_hh = da.view(rows, -1)[:, :blocks], da[..., -blocks:]
@@ -188,7 +180,8 @@ def _gradients(
             grad_x = da_ih @ rolled if grad_x is None else grad_x.addmm_(da_ih, rolled)
         needs = needs_weights[d * plan.weights_per_direction :][: plan.weights_per_direction]
         grad_w_ih = da_ih.t() @ clean_x.reshape(rows, -1) if needs[0] else None
-        grad_w_hh = _recurrent_gradient(da_hh, y_d, h_0_d, plan.lengths, is_reverse=d == 1) if needs[1] else None
+        y_d = y if plan.directions == 1 else y.chunk(2, dim=-1)[d]
+        grad_w_hh = _recurrent_gradient(da_hh, y_d, h_0[d], plan.lengths, is_reverse=d == 1) if needs[1] else None
         biases: list[Tensor | None] = []
         if plan.has_bias and any(needs[2:]):
             total = da.view(rows, -1).sum(0)
@@ -280,9 +273,8 @@ def _differentiable_gradients(
     )
 
 
-def _of_direction(plan: _Plan, stacked: Tensor, direction: int) -> Tensor:
-    """Return one direction's part (T, N, H) of (T, N, D*H)."""
-    return stacked if plan.directions == 1 else stacked.chunk(plan.directions, dim=-1)[direction]
+def _initial(h_0: Tensor, c_0: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    return _with_contiguous_rows(h_0), None if c_0 is None else _with_contiguous_rows(c_0)
 
 
 def _without_padding(x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -65,7 +65,7 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
     return all(
         type(tensor) in (Tensor, Parameter)
         and tensor.dtype == dtype
-        and tensor.device.type == "cpu"
+        and tensor.is_cpu
         and tensor.layout == torch.strided
         and not tensor.is_neg()
         for tensor in tensors
