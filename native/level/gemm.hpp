@@ -86,16 +86,20 @@ GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, con
 template <class V, int Blocks, int Units>
 void pack_rows(const Scalar<V>* matrix, std::ptrdiff_t H, std::ptrdiff_t K, std::ptrdiff_t first, Scalar<V>* panel) {
     constexpr std::ptrdiff_t width = Blocks * Units * kLanes<V>;
-    for (std::ptrdiff_t column = 0; column < width; ++column) {
-        const std::ptrdiff_t vector = column / kLanes<V>;
-        const std::ptrdiff_t unit = first + vector / Blocks * kLanes<V> + column % kLanes<V>;
-        Scalar<V>* const to = panel + column;
-        if (unit >= H) {
-            for (std::ptrdiff_t k = 0; k < K; ++k) to[k * width] = 0;
-            continue;
+    constexpr std::ptrdiff_t block = 32;  // so much of the panel stays in the first-level cache while its columns are filled one by one
+    for (std::ptrdiff_t begin = 0; begin < K; begin += block) {
+        const std::ptrdiff_t end = begin + block < K ? begin + block : K;
+        for (std::ptrdiff_t column = 0; column < width; ++column) {
+            const std::ptrdiff_t vector = column / kLanes<V>;
+            const std::ptrdiff_t unit = first + vector / Blocks * kLanes<V> + column % kLanes<V>;
+            Scalar<V>* const to = panel + column;
+            if (unit >= H) {
+                for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = 0;
+                continue;
+            }
+            const Scalar<V>* const row = matrix + (vector % Blocks * H + unit) * K;
+            for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = row[k];
         }
-        const Scalar<V>* const row = matrix + (vector % Blocks * H + unit) * K;
-        for (std::ptrdiff_t k = 0; k < K; ++k) to[k * width] = row[k];
     }
 }
 

@@ -9,6 +9,7 @@ Shapes: T steps, N sequences, I inputs, H hidden units, G blocks of H rows in th
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NamedTuple
 
 import torch
@@ -57,8 +58,8 @@ def run_native(layer: RNNBase, call: Call) -> tuple[Tensor, State]:
             output = ragged.dropout(output, layer.dropout, call.lengths)
         rows = slice(index * directions, (index + 1) * directions)
         flat = tuple(weight for row in range(rows.start, rows.stop) for weight in given_weights(layer, row))
-        c_0 = None if call.initial.cell is None else call.initial.cell[rows]
-        output, h_n, c_n = _run_layer(plan, output, call.initial.hidden[rows], c_0, flat)
+        initial = call.initial if layer.num_layers == 1 else call.initial.map(operator.itemgetter(rows))
+        output, h_n, c_n = _run_layer(plan, output, initial.hidden, initial.cell, flat)
         hidden.append(h_n)
         cell += [] if c_n is None else [c_n]
     return output, State(_joined(hidden), _joined(cell) if cell else None)
