@@ -37,24 +37,25 @@ struct BackwardKernel {
         }
     }
 
-    // dh_{t-1} = da W_hh, one panel.
+    // dh_{t-1} = da W_hh.
     struct HiddenTile {
+        static constexpr int kVectors = BackwardKernel::kVectors;
         const Row* rows;
-        const S* panel;
-        std::ptrdiff_t K, H, unit;
+        const S* W_hh;
+        std::ptrdiff_t K, H;
 
-        template <int Rows>
-        [[gnu::noinline]] void run(std::ptrdiff_t first) const {
+        template <int Rows, int Panels>
+        [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
             Array<const S*, Rows> da;
             for (int r = 0; r < Rows; ++r) da[r] = rows[first + r].da + C::kFirstRecurrent * H;
-            Array<Array<V, kVectors>, Rows> sums;
-            multiply<V, Rows, kVectors>(da, panel, K, sums);
+            Array<Array<V, kVectors * Panels>, Rows> sums;
+            multiply<V, Rows, kVectors, Panels>(da, W_hh + panel * K * kWidth, K, sums);
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) {
                 S* const dh = rows[first + r].dh;
 #pragma GCC unroll 8
-                for (int v = 0; v < kVectors; ++v) {
-                    const std::ptrdiff_t u = unit + v * kLanes<V>;
+                for (int v = 0; v < kVectors * Panels; ++v) {
+                    const std::ptrdiff_t u = panel * kWidth + v * kLanes<V>;
                     store_upto(dh, C::kKeepsHidden ? sums[r][v] + load_upto<V>(dh, u, H) : sums[r][v], u, H);
                 }
             }
@@ -76,10 +77,8 @@ struct BackwardKernel {
         for (std::ptrdiff_t s = longest - 1; s >= 0; --s) {
             const std::ptrdiff_t count = list_rows(call, begin, end, s, rows);
             for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(rows[k], H);
-            for (std::ptrdiff_t p = 0; p < layout.panels; ++p) {
-                const HiddenTile tile{rows, call.work + layout.W_hh + p * layout.K * kWidth, layout.K, H, p * kWidth};
-                for_each_tile<kTileRows<kVectors>>(0, count, tile);
-            }
+            const HiddenTile tile{rows, call.work + layout.W_hh, layout.K, H};
+            for_each_tile(0, count, layout.panels, tile);
         }
     }
 

@@ -66,51 +66,55 @@ struct ForwardKernel {
         for (int v = 0; v < kVectors; ++v) store(to + v * kLanes<V>, V{});
     }
 
-    // a = W_ih x + b_ih, one panel.
+    // a = W_ih x + b_ih.
     struct ProjectionTile {
+        static constexpr int kVectors = ForwardKernel::kVectors;
         const Row* rows;
-        const S *panel, *bias;
-        std::ptrdiff_t I, column;
+        const S *W_ih, *b_ih;
+        std::ptrdiff_t I;
 
-        template <int Rows>
-        [[gnu::noinline]] void run(std::ptrdiff_t first) const {
+        template <int Rows, int Panels>
+        [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
             Array<const S*, Rows> x;
             for (int r = 0; r < Rows; ++r) x[r] = rows[first + r].x;
-            Array<Array<V, kVectors>, Rows> sums;
-            multiply<V, Rows, kVectors>(x, panel, I, sums);
+            Array<Array<V, kVectors * Panels>, Rows> sums;
+            multiply<V, Rows, kVectors, Panels>(x, W_ih + panel * I * kWidth, I, sums);
 #pragma GCC unroll 12
             for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
-                for (int v = 0; v < kVectors; ++v) {
-                    store(rows[first + r].a + column + v * kLanes<V>, sums[r][v] + load<V>(bias + v * kLanes<V>));
+                for (int v = 0; v < kVectors * Panels; ++v) {
+                    const std::ptrdiff_t column = panel * kWidth + v * kLanes<V>;
+                    store(rows[first + r].a + column, sums[r][v] + load<V>(b_ih + column));
                 }
             }
         }
     };
 
-    // h_t from h_{t-1} and a, one panel.
+    // h_t from h_{t-1} and a.
     struct StepTile {
+        static constexpr int kVectors = ForwardKernel::kVectors;
         const Row* rows;
-        const S *panel, *bias;
-        std::ptrdiff_t H, column, unit;
+        const S *W_hh, *b_hh;
+        std::ptrdiff_t H;
 
-        template <int Rows>
-        [[gnu::noinline]] void run(std::ptrdiff_t first) const {
+        template <int Rows, int Panels>
+        [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
             Array<const S*, Rows> h_prev;
             for (int r = 0; r < Rows; ++r) h_prev[r] = rows[first + r].h_prev;
-            Array<Array<V, kVectors>, Rows> sums;
-            multiply<V, Rows, kVectors>(h_prev, panel, H, sums);
+            Array<Array<V, kVectors * Panels>, Rows> sums;
+            multiply<V, Rows, kVectors, Panels>(h_prev, W_hh + panel * H * kWidth, H, sums);
             for (int r = 0; r < Rows; ++r) {
                 const Row& row = rows[first + r];
-                for (int k = 0; k < C::kUnits; ++k) {
-                    const std::ptrdiff_t u = unit + k * kLanes<V>;
+                for (int k = 0; k < C::kUnits * Panels; ++k) {
+                    const std::ptrdiff_t u = panel * kUnits + k * kLanes<V>;
                     if (u >= H) break;
-                    V a[C::kBlocks], s[C::kBlocks];
+                    Array<V, C::kBlocks> a, s;
 #pragma GCC unroll 4
                     for (int g = 0; g < C::kBlocks; ++g) {
                         const int v = k * C::kBlocks + g;
-                        a[g] = load<V>(row.a + column + v * kLanes<V>);
-                        s[g] = sums[r][v] + load<V>(bias + v * kLanes<V>);
+                        const std::ptrdiff_t column = panel * kWidth + v * kLanes<V>;
+                        a[g] = load<V>(row.a + column);
+                        s[g] = sums[r][v] + load<V>(b_hh + column);
                     }
                     C::forward(row, a, s, u, H);
                 }
@@ -133,19 +137,14 @@ struct ForwardKernel {
         for (std::ptrdiff_t block = 0; block < longest; block += layout.block_steps) {
             const std::ptrdiff_t block_end = block + layout.block_steps < longest ? block + layout.block_steps : longest;
             const std::ptrdiff_t count = list_rows(call, begin, end, block, block_end, layout, own, rows);
-            for (std::ptrdiff_t p = 0; p < layout.panels; ++p) {
-                const ProjectionTile tile{rows, call.work + layout.W_ih + p * I * kWidth, call.work + layout.b_ih + p * kWidth, I, p * kWidth};
-                for_each_tile<kTileRows<kVectors>>(0, count, tile);
-            }
+            const ProjectionTile projection{rows, call.work + layout.W_ih, call.work + layout.b_ih, I};
+            for_each_tile(0, count, layout.panels, projection);
+            const StepTile step{rows, call.work + layout.W_hh, call.work + layout.b_hh, H};
             std::ptrdiff_t first = 0;
             for (std::ptrdiff_t s = block; s < block_end; ++s) {
                 std::ptrdiff_t last = first;
                 for (std::ptrdiff_t n = begin; n < end; ++n) last += steps_of(call.lengths, n, T) > s ? 1 : 0;
-                for (std::ptrdiff_t p = 0; p < layout.panels; ++p) {
-                    const StepTile tile{rows, call.work + layout.W_hh + p * H * kWidth, call.work + layout.b_hh + p * kWidth, H, p * kWidth,
-                                        p * kUnits};
-                    for_each_tile<kTileRows<kVectors>>(first, last, tile);
-                }
+                for_each_tile(first, last, layout.panels, step);
                 first = last;
             }
         }

@@ -25,35 +25,37 @@ inline constexpr int kPanelVectors = kAccumulators / 6;
 template <class Element, int count>
 using Array = Element[static_cast<std::size_t>(count)];
 
-// sums[r][v] = sum over k of rows[r][k] * panel[k][v]. The pragmas are what keeps `sums` in registers: GCC sees through an array only if its
-// indices are constants early enough.
-template <class V, int Rows, int Vectors>
+// sums[r][v] = sum over k of rows[r][k] * panels[k][v], where v counts the vectors of `Panels` panels that follow each other in memory.
+// The pragmas are what keeps `sums` in registers: GCC sees through an array only if its indices are constants early enough.
+template <class V, int Rows, int Vectors, int Panels>
 GATEWISE_INLINE void multiply(const Array<const Scalar<V>*, Rows>& rows, const Scalar<V>* panel, std::ptrdiff_t K,
-                              Array<Array<V, Vectors>, Rows>& sums) {
+                              Array<Array<V, Vectors * Panels>, Rows>& sums) {
+    constexpr int all = Vectors * Panels;
+    const std::ptrdiff_t to_next = K * Vectors * kLanes<V>;
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
-        for (int v = 0; v < Vectors; ++v) sums[r][v] = V{};
+        for (int v = 0; v < all; ++v) sums[r][v] = V{};
     }
     for (std::ptrdiff_t k = 0; k < K; ++k, panel += Vectors * kLanes<V>) {
         // Whichever operand needs fewer registers stays in them for the step; the other streams through one.
-        if constexpr (Vectors <= Rows) {
-            Array<V, Vectors> columns;
+        if constexpr (all <= Rows) {
+            Array<V, all> columns;
 #pragma GCC unroll 8
-            for (int v = 0; v < Vectors; ++v) columns[v] = load<V>(panel + v * kLanes<V>);
+            for (int v = 0; v < all; ++v) columns[v] = load<V>(panel + v / Vectors * to_next + v % Vectors * kLanes<V>);
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) {
                 const V value = splat<V>(rows[r][k]);
 #pragma GCC unroll 8
-                for (int v = 0; v < Vectors; ++v) sums[r][v] = fma(value, columns[v], sums[r][v]);
+                for (int v = 0; v < all; ++v) sums[r][v] = fma(value, columns[v], sums[r][v]);
             }
         } else {
             Array<V, Rows> values;
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) values[r] = splat<V>(rows[r][k]);
 #pragma GCC unroll 8
-            for (int v = 0; v < Vectors; ++v) {
-                const V column = load<V>(panel + v * kLanes<V>);
+            for (int v = 0; v < all; ++v) {
+                const V column = load<V>(panel + v / Vectors * to_next + v % Vectors * kLanes<V>);
 #pragma GCC unroll 8
                 for (int r = 0; r < Rows; ++r) sums[r][v] = fma(values[r], column, sums[r][v]);
             }
@@ -61,23 +63,39 @@ GATEWISE_INLINE void multiply(const Array<const Scalar<V>*, Rows>& rows, const S
     }
 }
 
-// Calls tile.run<Rows>(first) until all `count` rows are covered, with tiles as even as they can be: 7 rows are 4 + 3, never 6 + 1.
+// Calls tile.run<rows, 1>(first, panel).
 template <int MostRows, class Tile>
-GATEWISE_INLINE void run_tile(int rows, const Tile& tile, std::ptrdiff_t first) {
+GATEWISE_INLINE void run_tile(std::ptrdiff_t rows, const Tile& tile, std::ptrdiff_t first, std::ptrdiff_t panel) {
     if constexpr (MostRows > 1) {
-        if (rows < MostRows) return run_tile<MostRows - 1>(rows, tile, first);
+        if (rows < MostRows) return run_tile<MostRows - 1>(rows, tile, first, panel);
     }
-    tile.template run<MostRows>(first);
+    tile.template run<MostRows, 1>(first, panel);
 }
 
-template <int MostRows, class Tile>
-GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, const Tile& tile) {
+// One or two rows are too few chains to hide the latency of fma (eight do): they take several panels at a time.
+template <int Rows, class Tile>
+GATEWISE_INLINE void run_few_rows(const Tile& tile, std::ptrdiff_t first, std::ptrdiff_t panels) {
+    constexpr int together = 8 / (Rows * Tile::kVectors) > 1 ? 8 / (Rows * Tile::kVectors) : 1;
+    std::ptrdiff_t p = 0;
+    for (; p + together <= panels; p += together) tile.template run<Rows, together>(first, p);
+    for (; p < panels; ++p) tile.template run<Rows, 1>(first, p);
+}
+
+// Covers rows begin .. end-1 and all panels with tiles that are as even as they can be: 7 rows are 4 + 3, never 6 + 1.
+template <class Tile>
+GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t panels, const Tile& tile) {
+    constexpr int most = kTileRows<Tile::kVectors>;
     const std::ptrdiff_t count = end - begin;
-    const std::ptrdiff_t tiles = (count + MostRows - 1) / MostRows;
-    for (std::ptrdiff_t i = 0; i < tiles; ++i) {
-        const std::ptrdiff_t rows = count / tiles + (i < count % tiles ? 1 : 0);
-        run_tile<MostRows>(static_cast<int>(rows), tile, begin);
-        begin += rows;
+    if (count == 1) return run_few_rows<1>(tile, begin, panels);
+    if (count == 2) return run_few_rows<2>(tile, begin, panels);
+    const std::ptrdiff_t tiles = (count + most - 1) / most;
+    for (std::ptrdiff_t p = 0; p < panels; ++p) {
+        std::ptrdiff_t first = begin;
+        for (std::ptrdiff_t i = 0; i < tiles; ++i) {
+            const std::ptrdiff_t rows = count / tiles + (i < count % tiles ? 1 : 0);
+            run_tile<most>(rows, tile, first, p);
+            first += rows;
+        }
     }
 }
 
