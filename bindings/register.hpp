@@ -6,6 +6,7 @@
 namespace gatewise::bindings {
 
 void register_machine(nanobind::module_& module);
+void register_layer(nanobind::module_& module);
 void register_activations(nanobind::module_& module);
 
 }  // namespace gatewise::bindings

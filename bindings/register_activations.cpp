@@ -26,7 +26,7 @@ void evaluate(const Vector<const T>& x, const Vector<T>& out, const std::optiona
     if (out.size() != x.size()) {
         throw std::invalid_argument("out must be as long as x, " + std::to_string(x.size()) + ", got " + std::to_string(out.size()));
     }
-    const auto function = activations<T>(kernels_of(level ? *level : chosen_level())).*F;
+    const auto function = kernels_for<T>(kernels_of(level ? *level : chosen_level())).activations.*F;
     const T* const from = x.data();
     T* const to = out.data();
     const auto n = static_cast<std::ptrdiff_t>(x.size());

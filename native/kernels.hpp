@@ -2,25 +2,32 @@
 #pragma once
 
 #include "activations.hpp"
+#include "recurrent.hpp"
 
 namespace gatewise {
 
+template <class T>
+struct KernelsOf {
+    Activations<T> activations;
+    Recurrent<T> recurrent[kNumCells];  // by Cell
+};
+
 struct Kernels {
-    Activations<float> activations_f32;
-    Activations<double> activations_f64;
+    KernelsOf<float> f32;
+    KernelsOf<double> f64;
 };
 
 template <class T>
-const Activations<T>& activations(const Kernels& kernels);
+const KernelsOf<T>& kernels_for(const Kernels& kernels);
 
 template <>
-inline const Activations<float>& activations(const Kernels& kernels) {
-    return kernels.activations_f32;
+inline const KernelsOf<float>& kernels_for(const Kernels& kernels) {
+    return kernels.f32;
 }
 
 template <>
-inline const Activations<double>& activations(const Kernels& kernels) {
-    return kernels.activations_f64;
+inline const KernelsOf<double>& kernels_for(const Kernels& kernels) {
+    return kernels.f64;
 }
 
 }  // namespace gatewise

@@ -1,6 +1,8 @@
 // The table of one CPU level: GATEWISE_LEVEL is its namespace, the compiler flags are its instructions (native/CMakeLists.txt).
 #include "../kernels.hpp"
 #include "activations.hpp"
+#include "backward.hpp"
+#include "forward.hpp"
 #include "vector.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
@@ -15,9 +17,26 @@ void map(const Scalar<V>* x, Scalar<V>* out, std::ptrdiff_t n) {
     if (i < n) store_first(out + i, f(load_first<V>(x + i, n - i)), n - i);
 }
 
-const Kernels kernels = {
-    .activations_f32 = {.exp = map<F32, exp<F32>>, .tanh = map<F32, tanh<F32>>, .sigmoid = map<F32, sigmoid<F32>>},
-    .activations_f64 = {.exp = map<F64, exp<F64>>, .tanh = map<F64, tanh<F64>>, .sigmoid = map<F64, sigmoid<F64>>},
-};
+template <class C>
+constexpr Recurrent<Scalar<typename C::Vector>> recurrent_of() {
+    return {
+        .forward_work = ForwardKernel<C>::work,
+        .backward_work = BackwardKernel<C>::work,
+        .pack_forward = ForwardKernel<C>::pack,
+        .pack_backward = BackwardKernel<C>::pack,
+        .forward = ForwardKernel<C>::run,
+        .backward = BackwardKernel<C>::run,
+    };
+}
+
+template <class V>
+constexpr KernelsOf<Scalar<V>> kernels_of() {
+    return {
+        .activations = {.exp = map<V, exp<V>>, .tanh = map<V, tanh<V>>, .sigmoid = map<V, sigmoid<V>>},
+        .recurrent = {recurrent_of<RnnTanhCell<V>>(), recurrent_of<RnnReluCell<V>>(), recurrent_of<LstmCell<V>>(), recurrent_of<GruCell<V>>()},
+    };
+}
+
+const Kernels kernels = {.f32 = kernels_of<F32>(), .f64 = kernels_of<F64>()};
 
 }  // namespace gatewise::GATEWISE_LEVEL

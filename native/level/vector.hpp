@@ -77,17 +77,72 @@ GATEWISE_INLINE void store(Scalar<V>* to, V v) {
     __builtin_memcpy(to, &v, sizeof v);
 }
 
-// The first `count` elements, count < kLanes<V>; the other lanes are zero.
+// The first `count` elements, count < kLanes<V>; the other lanes are zero. Masked instructions where there are any: memcpy of an unknown size
+// is a function call.
+#if defined(__AVX512F__)
+GATEWISE_INLINE F32 load_first_of(F32, const float* from, unsigned mask) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), from); }
+GATEWISE_INLINE F64 load_first_of(F64, const double* from, unsigned mask) { return _mm512_maskz_loadu_pd(static_cast<__mmask8>(mask), from); }
+GATEWISE_INLINE void store_first_of(float* to, F32 v, unsigned mask) { _mm512_mask_storeu_ps(to, static_cast<__mmask16>(mask), v); }
+GATEWISE_INLINE void store_first_of(double* to, F64 v, unsigned mask) { _mm512_mask_storeu_pd(to, static_cast<__mmask8>(mask), v); }
+template <class V>
+GATEWISE_INLINE unsigned first_lanes(std::ptrdiff_t count) {
+    return (1U << count) - 1U;
+}
+#elif defined(__AVX2__)
+GATEWISE_INLINE F32 load_first_of(F32, const float* from, Bits<F32> mask) {
+    return _mm256_maskload_ps(from, reinterpret_cast<__m256i>(mask));
+}
+GATEWISE_INLINE F64 load_first_of(F64, const double* from, Bits<F64> mask) {
+    return _mm256_maskload_pd(from, reinterpret_cast<__m256i>(mask));
+}
+GATEWISE_INLINE void store_first_of(float* to, F32 v, Bits<F32> mask) { _mm256_maskstore_ps(to, reinterpret_cast<__m256i>(mask), v); }
+GATEWISE_INLINE void store_first_of(double* to, F64 v, Bits<F64> mask) { _mm256_maskstore_pd(to, reinterpret_cast<__m256i>(mask), v); }
+template <class V>
+GATEWISE_INLINE Bits<V> first_lanes(std::ptrdiff_t count);
+template <>
+GATEWISE_INLINE Bits<F32> first_lanes<F32>(std::ptrdiff_t count) {
+    return Bits<F32>{0, 1, 2, 3, 4, 5, 6, 7} < static_cast<std::int32_t>(count);
+}
+template <>
+GATEWISE_INLINE Bits<F64> first_lanes<F64>(std::ptrdiff_t count) {
+    return Bits<F64>{0, 1, 2, 3} < static_cast<std::int64_t>(count);
+}
+#endif
+
 template <class V>
 GATEWISE_INLINE V load_first(const Scalar<V>* from, std::ptrdiff_t count) {
+#if defined(__AVX2__)
+    return load_first_of(V{}, from, first_lanes<V>(count));
+#else
     V v{};
     __builtin_memcpy(&v, from, static_cast<std::size_t>(count) * sizeof(Scalar<V>));
     return v;
+#endif
 }
 
 template <class V>
 GATEWISE_INLINE void store_first(Scalar<V>* to, V v, std::ptrdiff_t count) {
+#if defined(__AVX2__)
+    store_first_of(to, v, first_lanes<V>(count));
+#else
     __builtin_memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(Scalar<V>));
+#endif
+}
+
+// Elements i .. i + kLanes - 1 of an array of n; lanes past its end are zero, or are not stored.
+template <class V>
+GATEWISE_INLINE V load_upto(const Scalar<V>* array, std::ptrdiff_t i, std::ptrdiff_t n) {
+    if (i + kLanes<V> <= n) return load<V>(array + i);
+    return i < n ? load_first<V>(array + i, n - i) : V{};
+}
+
+template <class V>
+GATEWISE_INLINE void store_upto(Scalar<V>* array, V v, std::ptrdiff_t i, std::ptrdiff_t n) {
+    if (i + kLanes<V> <= n) {
+        store(array + i, v);
+    } else if (i < n) {
+        store_first(array + i, v, n - i);
+    }
 }
 
 // a * b + c, rounded once. The compiler itself never contracts (-ffp-contract=off): what is fused is what says so.

@@ -5,6 +5,7 @@ from typing import Annotated, overload
 import numpy
 from numpy.typing import NDArray
 
+
 # Generated from the bindings by nanobind.stubgen; tests/native/test_stub.py says how.
 # ruff: noqa
 # fmt: off
@@ -52,4 +53,20 @@ def sigmoid(x: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', 
 def max_ulp(function: str, dtype: str) -> float:
     """
     The largest error of a function, in units in the last place of the exact result, over all finite inputs.
+    """
+
+def parts(cell: int, T: int, N: int, I: int, H: int, max_threads: int) -> int:
+    """How many threads a layer of this size is worth."""
+
+def work(is_double: bool, cell: int, T: int, N: int, I: int, H: int, parts: int, is_backward: bool) -> int:
+    """Elements of the workspace of `forward` or `backward`."""
+
+def forward(is_double: bool, cell: int, T: int, N: int, I: int, H: int, parts: int, is_reverse: bool, lengths: int, x: int, x_step: int, x_sequence: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_ih: int, W_hh: int, b_ih: int, b_hh: int, y: int, y_step: int, y_sequence: int, h_n: int, c_n: int, gates: int, kept: int, work: int) -> None:
+    """
+    One layer and direction over all steps; native/recurrent.hpp says what each address is. cell: RNN_TANH, RNN_RELU, LSTM, GRU.
+    """
+
+def backward(is_double: bool, cell: int, T: int, N: int, I: int, H: int, parts: int, is_reverse: bool, lengths: int, dy: int, dy_step: int, dy_sequence: int, dh_n: int, dh_n_sequence: int, dc_n: int, dc_n_sequence: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_hh: int, y: int, y_step: int, y_sequence: int, gates: int, kept: int, da: int, dh_0: int, dc_0: int, work: int) -> None:
+    """
+    The gradients of the preactivations and of the initial states; native/recurrent.hpp says what each address is.
     """

@@ -8,6 +8,7 @@ import pytest
 import torch
 from evaluate import Runner, by_forward, by_trace, evaluate, reference
 
+from gatewise import _native
 from problems import PROBLEMS, Problem, Results, build_layer, build_pair, one_of_each, without_dropout
 from tolerances import TOLERANCES, assert_fails, assert_same, scale_free_error, spoilt
 
@@ -75,6 +76,7 @@ def test_layer_path_names_what_the_last_call_took(problem: Problem) -> None:
     layer = build_layer(problem)
     assert layer.path is None
     evaluate(layer, problem, by_forward)
-    assert layer.path == "torch"
+    is_native = not problem.proj_size and _native.cpu_level() != "none"
+    assert layer.path == ("native" if is_native else "torch")
     evaluate(layer, problem, by_trace)
     assert layer.path == "composite"  # torch's kernels return no gates

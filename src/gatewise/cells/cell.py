@@ -72,6 +72,11 @@ class Cell(ABC):
     has_cell_state: ClassVar[bool]
     memory_gate: ClassVar[str | None]
 
+    @property
+    def num_blocks(self) -> int:
+        """How many H-row blocks the weight matrices stack: one a gate, one for the RNN."""
+        return max(1, len(self.gate_names))
+
     def project_input(self, inputs: Tensor, weights: Weights) -> Tensor:
         """Return ``W_ih x_t + b_ih`` for any number of steps at once.
 

@@ -55,13 +55,13 @@ def run_composite(layer: RNNBase, call: Call) -> Run:
             row = index * directions + direction
             initial = State(call.initial.hidden[row], None if call.initial.cell is None else call.initial.cell[row])
             weights = weights_of(layer, row)
-            of_layer.append(_run_direction(equations, output, initial, weights, valid, is_reverse=direction == 1))
+            of_layer.append(run_direction(equations, output, initial, weights, valid, is_reverse=direction == 1))
         output = torch.cat([run.hidden for run in of_layer], dim=-1)
         runs += of_layer
     return Run(call, output, _stack_states([run.final for run in runs]), runs)
 
 
-def _run_direction(
+def run_direction(
     equations: Cell, inputs: Tensor, initial: State, weights: Weights, valid: Tensor | None, is_reverse: bool
 ) -> DirectionRun:
     """Walk through (T, N, I) from `initial`, backwards in time if `is_reverse`."""

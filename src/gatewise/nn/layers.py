@@ -21,7 +21,7 @@ from gatewise.nn.trace import Trace, trace_of
 class RecurrentLayer(RNNBase):
     """What the three layers share."""
 
-    #: Which path the last call took, "torch" or "composite"; None before the first.
+    #: Which path the last call took, "native", "composite" or "torch"; None before the first.
     path: Path | None = None
 
     def forward(
@@ -56,7 +56,7 @@ class RecurrentLayer(RNNBase):
             If lengths are not integers.
         """
         call = read_call(self, input, hx, lengths)
-        self.path = choose_path(call)
+        self.path = choose_path(self, call)
         return hand_back(call, *run(self.path, self, call))
 
     def trace(self, x: Tensor | PackedSequence, hx: HiddenState | None = None, lengths: Lengths | None = None) -> Trace:

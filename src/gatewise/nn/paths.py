@@ -1,6 +1,7 @@
 """Which path computes a call: the one seam between the layers and what runs underneath.
 
-"torch"      torch's own kernels; they return no gates and no states between the steps.
+"native"     our fused kernels; nothing but the result comes out.
+"torch"      torch's own kernels; nothing but the result comes out either.
 "composite"  `composite.py`: everything is kept, and everything is differentiable.
 """
 
@@ -8,23 +9,68 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import _VF, Tensor
-from torch.nn import RNNBase
+from torch.autograd import forward_ad
+from torch.nn import Parameter, RNNBase
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from gatewise import _native
 from gatewise.cells import State
 from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.composite import run_composite
+from gatewise.nn.native import run_native
+from gatewise.nn.weights import given_weights
 
-Path = Literal["composite", "torch"]
+Path = Literal["native", "composite", "torch"]
 
 
-def choose_path(call: Call) -> Path:
+def choose_path(layer: RNNBase, call: Call) -> Path:
     """Return the path that computes `call` fastest where nothing but the result is wanted."""
+    if _is_being_transformed():
+        return "composite"
+    if _native.cpu_level() != "none" and not _is_watched() and _is_native(layer, call):
+        return "native"
     # torch can pack no batch in which every sequence is empty.
     is_empty = call.lengths is not None and not call.lengths.any()
     return "composite" if is_empty else "torch"
+
+
+def _is_being_transformed() -> bool:
+    """Whether torch.func or forward-mode differentiation is at work, to which an autograd.Function is opaque."""
+    return forward_ad._current_level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _is_watched() -> bool:
+    """Whether somebody must see torch's operators: compile, export, tracing, autocast, a FLOP counter, fake tensors."""
+    return bool(
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or torch.is_autocast_enabled("cpu")
+        or torch._C._len_torch_dispatch_stack()
+    )
+
+
+def _is_native(layer: RNNBase, call: Call) -> bool:
+    """Whether layer and call are of the kinds that the kernels know."""
+    if layer.proj_size or not call.inputs.numel():
+        return False
+    dtype = call.inputs.dtype
+    if dtype not in (torch.float32, torch.float64):
+        return False
+    tensors = [call.inputs, call.initial.hidden]
+    tensors += [] if call.initial.cell is None else [call.initial.cell]
+    for row in range(len(call.initial.hidden)):
+        tensors += given_weights(layer, row)  # not layer.parameters(): a parametrized weight is none of them
+    return all(
+        type(tensor) in (Tensor, Parameter)
+        and tensor.dtype == dtype
+        and tensor.is_cpu
+        and tensor.layout == torch.strided
+        and not tensor.is_neg()
+        for tensor in tensors
+    )
 
 
 def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:
@@ -37,6 +83,8 @@ def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:
     final : State
         hidden (L*D, N, P), cell (L*D, N, H).
     """
+    if path == "native":
+        return run_native(layer, call)
     if path == "composite":
         result = run_composite(layer, call)
         return result.output, result.final

@@ -5,6 +5,8 @@ Works on any torch.nn.RNNBase, ours and torch's alike, since both keep the same 
 
 from __future__ import annotations
 
+from functools import cache
+
 from torch import Tensor
 from torch.nn import RNNBase
 
@@ -50,3 +52,17 @@ def weights_of(layer: RNNBase, index: int) -> Weights:
         recurrent_bias=parameter("bias_hh") if layer.bias else None,
         projection=parameter("weight_hr") if layer.proj_size else None,
     )
+
+
+def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
+    """Return the weights of row `index` that there are, in torch's order: W_ih, W_hh, b_ih, b_hh, W_hr."""
+    names = _weight_names(parameter_suffix(index, num_directions(layer)), layer.bias, layer.proj_size > 0)
+    # Module.__getattr__ takes a microsecond a name; a parametrized weight is no parameter and needs it.
+    parameters = layer._parameters
+    return [parameters.get(name) if name in parameters else getattr(layer, name) for name in names]  # type: ignore[misc]
+
+
+@cache
+def _weight_names(suffix: str, has_bias: bool, has_projection: bool) -> tuple[str, ...]:
+    kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * has_bias + ["weight_hr"] * has_projection
+    return tuple(f"{kind}_{suffix}" for kind in kinds)

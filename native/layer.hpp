@@ -1,0 +1,22 @@
+// A layer and direction on several threads, with the kernels of one CPU level.
+#pragma once
+
+#include "kernels.hpp"
+
+namespace gatewise {
+
+// How many parts the batch is split into, from the sizes and the number of threads that may be used.
+int parts_of(const Sizes& size, Cell cell, int max_threads);
+
+// Elements of T of the workspace for so many parts.
+template <class T>
+std::ptrdiff_t work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts, bool is_backward);
+
+// The results are the same bits for any number of parts. Float kernels take subnormal numbers for zero, with or without gradients, so that
+// a network computes the same in training and in use; double kernels do not, since the measures of vanishing gradients live on them.
+template <class T>
+void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, int parts);
+template <class T>
+void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& call, int parts);
+
+}  // namespace gatewise

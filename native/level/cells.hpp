@@ -1,0 +1,153 @@
+// The cells: one step, forward beside backward, for one vector of units; one line a term, in the letters of ../recurrent.hpp.
+//
+// a: the part of the preactivations that comes from x (W_ih x_t + b_ih), s: the part that comes from h (W_hh h_{t-1} + b_hh), one vector a block.
+// Every pointer of a row is to its first unit; u is the first of this vector's units, H how many there are.
+#pragma once
+
+#include "../recurrent.hpp"
+#include "activations.hpp"
+#include "gemm.hpp"
+
+namespace gatewise::GATEWISE_LEVEL {
+
+// One sequence at one step.
+template <class S>
+struct ForwardRow {
+    const S* x;       // [I]
+    S* a;             // [panels * width], in the order of the panels
+    const S* h_prev;  // [H]
+    S* h;             // [H]
+    S* c;             // [H], c_{t-1} in, c_t out; LSTM only
+    S* gates;         // [G*H] or null
+    S* kept;          // [H] or null
+};
+
+template <class S>
+struct BackwardRow {
+    const S* dy;      // [H] or null
+    const S* h;       // [H]
+    const S* h_prev;  // [H]
+    const S* c_prev;  // [H]; LSTM only
+    const S* gates;   // [G*H]
+    const S* kept;    // [H]
+    S* dh;            // [H] in: dL/dh_t through later steps; out: what reaches h_{t-1} beside W_hh
+    S* dc;            // [H] in: dL/dc_t through later steps; out: dL/dc_{t-1}; LSTM only
+    S* da;            // [kGradients * H] out
+};
+
+// kBlocks: G; kUnits: vectors of units in a panel; kGradients: blocks of da; kFirstRecurrent: the first block of da that belongs to W_hh;
+// kKeepsHidden: whether h_{t-1} also reaches h_t beside W_hh; kKeepsMore: whether backward needs gates and kept, not h alone.
+template <class V, V (*activation)(V), V (*slope)(V)>
+struct RnnCell {
+    using Vector = V;
+    static constexpr int kBlocks = 1, kUnits = kPanelVectors, kGradients = 1, kFirstRecurrent = 0;
+    static constexpr bool kHasCellState = false, kKeepsHidden = false, kKeepsMore = false;
+
+    GATEWISE_INLINE static void forward(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V h = activation(a[0] + s[0]);
+        store_upto(row.h, h, u, H);
+    }
+
+    GATEWISE_INLINE static void backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V da = dh * slope(load_upto<V>(row.h, u, H));
+        store_upto(row.da, da, u, H);
+    }
+};
+
+template <class V>
+GATEWISE_INLINE V relu(V x) {
+    return at_least(x, 0);  // NaN stays NaN
+}
+
+// The slopes, from the value: 1 - h^2, and 1 where h > 0.
+template <class V>
+GATEWISE_INLINE V tanh_slope(V h) {
+    return fma(-h, h, splat<V>(1));
+}
+
+template <class V>
+GATEWISE_INLINE V relu_slope(V h) {
+    return h > 0 ? splat<V>(1) : V{};
+}
+
+template <class V>
+GATEWISE_INLINE V sigmoid_slope(V y) {
+    return y * (1 - y);
+}
+
+template <class V>
+using RnnTanhCell = RnnCell<V, tanh<V>, tanh_slope<V>>;
+template <class V>
+using RnnReluCell = RnnCell<V, relu<V>, relu_slope<V>>;
+
+template <class V>
+struct LstmCell {
+    using Vector = V;
+    static constexpr int kBlocks = 4, kUnits = 1, kGradients = 4, kFirstRecurrent = 0;
+    static constexpr bool kHasCellState = true, kKeepsHidden = false, kKeepsMore = true;
+
+    GATEWISE_INLINE static void forward(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V i = sigmoid(a[0] + s[0]);
+        const V f = sigmoid(a[1] + s[1]);
+        const V g = tanh(a[2] + s[2]);
+        const V o = sigmoid(a[3] + s[3]);
+        const V c = fma(f, load_upto<V>(row.c, u, H), i * g);
+        store_upto(row.c, c, u, H);
+        store_upto(row.h, o * tanh(c), u, H);
+        if (row.gates) {
+            store_upto(row.gates + 0 * H, i, u, H);
+            store_upto(row.gates + 1 * H, f, u, H);
+            store_upto(row.gates + 2 * H, g, u, H);
+            store_upto(row.gates + 3 * H, o, u, H);
+            store_upto(row.kept, c, u, H);
+        }
+    }
+
+    GATEWISE_INLINE static void backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V i = load_upto<V>(row.gates + 0 * H, u, H);
+        const V f = load_upto<V>(row.gates + 1 * H, u, H);
+        const V g = load_upto<V>(row.gates + 2 * H, u, H);
+        const V o = load_upto<V>(row.gates + 3 * H, u, H);
+        const V tanh_c = tanh(load_upto<V>(row.kept, u, H));
+        const V dc = fma(dh * o, tanh_slope(tanh_c), load_upto<V>(row.dc, u, H));
+        store_upto(row.da + 0 * H, dc * g * sigmoid_slope(i), u, H);
+        store_upto(row.da + 1 * H, dc * load_upto<V>(row.c_prev, u, H) * sigmoid_slope(f), u, H);
+        store_upto(row.da + 2 * H, dc * i * tanh_slope(g), u, H);
+        store_upto(row.da + 3 * H, dh * tanh_c * sigmoid_slope(o), u, H);
+        store_upto(row.dc, dc * f, u, H);
+    }
+};
+
+template <class V>
+struct GruCell {
+    using Vector = V;
+    static constexpr int kBlocks = 3, kUnits = 1, kGradients = 4, kFirstRecurrent = 1;
+    static constexpr bool kHasCellState = false, kKeepsHidden = true, kKeepsMore = true;
+
+    GATEWISE_INLINE static void forward(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V r = sigmoid(a[0] + s[0]);
+        const V z = sigmoid(a[1] + s[1]);
+        const V n = tanh(fma(r, s[2], a[2]));
+        store_upto(row.h, fma(1 - z, n, z * load_upto<V>(row.h_prev, u, H)), u, H);
+        if (row.gates) {
+            store_upto(row.gates + 0 * H, r, u, H);
+            store_upto(row.gates + 1 * H, z, u, H);
+            store_upto(row.gates + 2 * H, n, u, H);
+            store_upto(row.kept, s[2], u, H);
+        }
+    }
+
+    GATEWISE_INLINE static void backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V r = load_upto<V>(row.gates + 0 * H, u, H);
+        const V z = load_upto<V>(row.gates + 1 * H, u, H);
+        const V n = load_upto<V>(row.gates + 2 * H, u, H);
+        const V dn = dh * (1 - z) * tanh_slope(n);
+        store_upto(row.da + 0 * H, dn, u, H);
+        store_upto(row.da + 1 * H, dn * load_upto<V>(row.kept, u, H) * sigmoid_slope(r), u, H);
+        store_upto(row.da + 2 * H, dh * (load_upto<V>(row.h_prev, u, H) - n) * sigmoid_slope(z), u, H);
+        store_upto(row.da + 3 * H, r * dn, u, H);
+        store_upto(row.dh, dh * z, u, H);
+    }
+};
+
+}  // namespace gatewise::GATEWISE_LEVEL

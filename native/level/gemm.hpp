@@ -1,0 +1,132 @@
+// Matrix products on register tiles: a few rows of the left matrix times one packed panel of the right one.
+//
+// A panel is [K][Vectors * lanes]: `Vectors` vectors of output columns, for k = 0 .. K-1 one after the other, zero where a column does not exist.
+// Every output element is one chain of fma over ascending k from zero. Tiles, tails, batch and threads change which elements are computed
+// together and never this chain: the same row gives the same bits in any company.
+#pragma once
+
+#include "vector.hpp"
+
+namespace gatewise::GATEWISE_LEVEL {
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int kAccumulators = 24;  // of 32 registers
+#else
+inline constexpr int kAccumulators = 12;  // of 16
+#endif
+
+// The most rows of a tile with so many vectors.
+template <int Vectors>
+inline constexpr int kTileRows = kAccumulators / Vectors;
+
+// Vectors of a panel where nothing but the tile's shape matters: six rows, whatever the registers.
+inline constexpr int kPanelVectors = kAccumulators / 6;
+
+template <class Element, int count>
+using Array = Element[static_cast<std::size_t>(count)];
+
+// sums[r][v] = sum over k of rows[r][k] * panels[k][v], where v counts the vectors of `Panels` panels that follow each other in memory.
+// The pragmas are what keeps `sums` in registers: GCC sees through an array only if its indices are constants early enough.
+template <class V, int Rows, int Vectors, int Panels>
+GATEWISE_INLINE void multiply(const Array<const Scalar<V>*, Rows>& rows, const Scalar<V>* panel, std::ptrdiff_t K,
+                              Array<Array<V, Vectors * Panels>, Rows>& sums) {
+    constexpr int all = Vectors * Panels;
+    const std::ptrdiff_t to_next = K * Vectors * kLanes<V>;
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < all; ++v) sums[r][v] = V{};
+    }
+    for (std::ptrdiff_t k = 0; k < K; ++k, panel += Vectors * kLanes<V>) {
+        // Whichever operand needs fewer registers stays in them for the step; the other streams through one.
+        if constexpr (all <= Rows) {
+            Array<V, all> columns;
+#pragma GCC unroll 8
+            for (int v = 0; v < all; ++v) columns[v] = load<V>(panel + v / Vectors * to_next + v % Vectors * kLanes<V>);
+#pragma GCC unroll 8
+            for (int r = 0; r < Rows; ++r) {
+                const V value = splat<V>(rows[r][k]);
+#pragma GCC unroll 8
+                for (int v = 0; v < all; ++v) sums[r][v] = fma(value, columns[v], sums[r][v]);
+            }
+        } else {
+            Array<V, Rows> values;
+#pragma GCC unroll 8
+            for (int r = 0; r < Rows; ++r) values[r] = splat<V>(rows[r][k]);
+#pragma GCC unroll 8
+            for (int v = 0; v < all; ++v) {
+                const V column = load<V>(panel + v / Vectors * to_next + v % Vectors * kLanes<V>);
+#pragma GCC unroll 8
+                for (int r = 0; r < Rows; ++r) sums[r][v] = fma(values[r], column, sums[r][v]);
+            }
+        }
+    }
+}
+
+// Calls tile.run<rows, 1>(first, panel).
+template <int MostRows, class Tile>
+GATEWISE_INLINE void run_tile(std::ptrdiff_t rows, const Tile& tile, std::ptrdiff_t first, std::ptrdiff_t panel) {
+    if constexpr (MostRows > 1) {
+        if (rows < MostRows) return run_tile<MostRows - 1>(rows, tile, first, panel);
+    }
+    tile.template run<MostRows, 1>(first, panel);
+}
+
+// One or two rows are too few chains to hide the latency of fma (eight do): they take several panels at a time.
+template <int Rows, class Tile>
+GATEWISE_INLINE void run_few_rows(const Tile& tile, std::ptrdiff_t first, std::ptrdiff_t panels) {
+    constexpr int together = 8 / (Rows * Tile::kVectors) > 1 ? 8 / (Rows * Tile::kVectors) : 1;
+    std::ptrdiff_t p = 0;
+    for (; p + together <= panels; p += together) tile.template run<Rows, together>(first, p);
+    for (; p < panels; ++p) tile.template run<Rows, 1>(first, p);
+}
+
+// Covers rows begin .. end-1 and all panels with tiles that are as even as they can be: 7 rows are 4 + 3, never 6 + 1.
+template <class Tile>
+GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t panels, const Tile& tile) {
+    constexpr int most = kTileRows<Tile::kVectors>;
+    const std::ptrdiff_t count = end - begin;
+    if (count == 1) return run_few_rows<1>(tile, begin, panels);
+    if (count == 2) return run_few_rows<2>(tile, begin, panels);
+    const std::ptrdiff_t tiles = (count + most - 1) / most;
+    for (std::ptrdiff_t p = 0; p < panels; ++p) {
+        std::ptrdiff_t first = begin;
+        for (std::ptrdiff_t i = 0; i < tiles; ++i) {
+            const std::ptrdiff_t rows = count / tiles + (i < count % tiles ? 1 : 0);
+            run_tile<most>(rows, tile, first, p);
+            first += rows;
+        }
+    }
+}
+
+// The panel of the columns `first` .. of blocks `block` = 0 .. Blocks-1 of a matrix [Blocks*H,K]: vector u*Blocks + block of the panel holds
+// rows block*H + first + u*lanes + lane. This is how all gates of a group of units come to lie together.
+template <class V, int Blocks, int Units>
+void pack_rows(const Scalar<V>* matrix, std::ptrdiff_t H, std::ptrdiff_t K, std::ptrdiff_t first, Scalar<V>* panel) {
+    constexpr std::ptrdiff_t width = Blocks * Units * kLanes<V>;
+    constexpr std::ptrdiff_t block = 32;  // so much of the panel stays in the first-level cache while its columns are filled one by one
+    for (std::ptrdiff_t begin = 0; begin < K; begin += block) {
+        const std::ptrdiff_t end = begin + block < K ? begin + block : K;
+        for (std::ptrdiff_t column = 0; column < width; ++column) {
+            const std::ptrdiff_t vector = column / kLanes<V>;
+            const std::ptrdiff_t unit = first + vector / Blocks * kLanes<V> + column % kLanes<V>;
+            Scalar<V>* const to = panel + column;
+            if (unit >= H) {
+                for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = 0;
+                continue;
+            }
+            const Scalar<V>* const row = matrix + (vector % Blocks * H + unit) * K;
+            for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = row[k];
+        }
+    }
+}
+
+// The panel of the columns `first` .. of a matrix [K,H].
+template <class V, int Vectors>
+void pack_columns(const Scalar<V>* matrix, std::ptrdiff_t K, std::ptrdiff_t H, std::ptrdiff_t first, Scalar<V>* panel) {
+    for (std::ptrdiff_t k = 0; k < K; ++k) {
+        for (int v = 0; v < Vectors; ++v, panel += kLanes<V>) store(panel, load_upto<V>(matrix + k * H, first + v * kLanes<V>, H));
+    }
+}
+
+}  // namespace gatewise::GATEWISE_LEVEL
