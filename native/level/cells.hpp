@@ -37,7 +37,7 @@ struct BackwardRow {
 
 // kBlocks: G; kUnits: vectors of units in a panel; kGradients: blocks of da; kFirstRecurrent: the first block of da that belongs to W_hh;
 // kKeepsHidden: whether h_{t-1} also reaches h_t beside W_hh; kKeepsMore: whether backward needs gates and kept, not h alone.
-template <class V, V (*activation)(V), V (*slope)(V)>
+template <class V, V (*activation)(V), V (*through)(V, V)>
 struct RnnCell {
     using Vector = V;
     static constexpr int kBlocks = 1, kUnits = kPanelVectors, kGradients = 1, kFirstRecurrent = 0;
@@ -49,7 +49,7 @@ struct RnnCell {
     }
 
     GATEWISE_INLINE static void backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
-        const V da = dh * slope(load_upto<V>(row.h, u, H));
+        const V da = through(dh, load_upto<V>(row.h, u, H));
         store_upto(row.da, da, u, H);
     }
 };
@@ -59,15 +59,21 @@ GATEWISE_INLINE V relu(V x) {
     return at_least(x, 0);  // NaN stays NaN
 }
 
-// The slopes, from the value: 1 - h^2, and 1 where h > 0.
+// The slopes, from the value.
 template <class V>
 GATEWISE_INLINE V tanh_slope(V h) {
     return fma(-h, h, splat<V>(1));
 }
 
+// dL/da from dL/dh and h = act(a). relu selects: its slope 0 times an infinite dh would be NaN, and torch's is 0.
 template <class V>
-GATEWISE_INLINE V relu_slope(V h) {
-    return h > 0 ? splat<V>(1) : V{};
+GATEWISE_INLINE V through_tanh(V dh, V h) {
+    return dh * tanh_slope(h);
+}
+
+template <class V>
+GATEWISE_INLINE V through_relu(V dh, V h) {
+    return h <= 0 ? V{} : dh;  // as torch, NaN lets dh through
 }
 
 template <class V>
@@ -76,9 +82,9 @@ GATEWISE_INLINE V sigmoid_slope(V y) {
 }
 
 template <class V>
-using RnnTanhCell = RnnCell<V, tanh<V>, tanh_slope<V>>;
+using RnnTanhCell = RnnCell<V, tanh<V>, through_tanh<V>>;
 template <class V>
-using RnnReluCell = RnnCell<V, relu<V>, relu_slope<V>>;
+using RnnReluCell = RnnCell<V, relu<V>, through_relu<V>>;
 
 template <class V>
 struct LstmCell {

@@ -193,7 +193,7 @@ def forward(
     cell, is_double = _CELLS[mode], x.dtype == torch.float64
     size = (num_steps, num_sequences, input_size, hidden_size)
     parts = _core.parts(cell, *size, torch.get_num_threads())
-    work = torch.empty(_core.work(is_double, cell, *size, parts, False), dtype=x.dtype)
+    work = torch.empty(_core.work(is_double, cell, *size, parts, False), dtype=x.dtype, device="cpu")
     gates, more = kept or (None, None)
     _core.forward(
         is_double,
@@ -251,7 +251,7 @@ def backward(
     cell, is_double = _CELLS[mode], output.dtype == torch.float64
     size = (num_steps, num_sequences, hidden_size, hidden_size)  # I does not matter here
     parts = _core.parts(cell, *size, torch.get_num_threads())
-    work = torch.empty(_core.work(is_double, cell, *size, parts, True), dtype=output.dtype)
+    work = torch.empty(_core.work(is_double, cell, *size, parts, True), dtype=output.dtype, device="cpu")
     gates, more = kept or (None, None)
     _core.backward(
         is_double,

@@ -76,7 +76,7 @@ def check_lengths(lengths: Lengths, num_steps: int, num_sequences: int, is_batch
         expected = f"{num_sequences} lengths, one a sequence" if is_batched else "one int, since the input is unbatched"
         raise ValueError(f"lengths must be {expected}, got {lengths!r}")
     try:
-        tensor = torch.as_tensor([lengths] if isinstance(lengths, int) else lengths).detach().cpu()
+        tensor = torch.as_tensor([lengths] if isinstance(lengths, int) else lengths, device="cpu").detach()
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"lengths must be integers, got {lengths!r}") from None
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
@@ -87,7 +87,8 @@ def check_lengths(lengths: Lengths, num_steps: int, num_sequences: int, is_batch
     if outside:
         first = outside[0]
         raise ValueError(f"lengths must be between 0 and {num_steps}, got {int(tensor[first])} for sequence {first}")
-    return tensor.to(torch.int64)
+    # A copy: kernels and backward read it later, when the caller may have changed his, and as contiguous memory.
+    return tensor.to(torch.int64).clone(memory_format=torch.contiguous_format)
 
 
 def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | PackedSequence, HiddenState]:

@@ -10,6 +10,7 @@ Shapes: T steps, N sequences, I inputs, H hidden units, G blocks of H rows in th
 from __future__ import annotations
 
 import operator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -98,11 +99,27 @@ class _LayerFunction(Function):
         x, h_0, c_0, *rest = ctx.saved_tensors
         flat, y, kept = tuple(rest[:num_weights]), rest[num_weights], rest[num_weights + 1 :]
         needed = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():  # create_graph: the gradient must have a gradient itself
-            return None, *_differentiable_gradients(plan, x, h_0, c_0, flat, cotangents, needed)
-        pairs: list[Kept] = [(kept[2 * d], kept[2 * d + 1]) if kept else None for d in range(plan.directions)]
-        with _native.serial_in_forked_child():
+        if torch.is_grad_enabled() or _are_batched(cotangents):
+            with torch.enable_grad():
+                return None, *_differentiable_gradients(plan, x, h_0, c_0, flat, cotangents, needed)
+        # contiguous: hooks on saved tensors may hand back other strides than they got.
+        x, y = _with_contiguous_rows(x), y.contiguous()
+        pairs: list[Kept] = [
+            (kept[2 * d].contiguous(), kept[2 * d + 1].contiguous()) if kept else None for d in range(plan.directions)
+        ]
+        with _native.serial_in_forked_child(), _without_autocast():
             return None, *_gradients(plan, x, h_0, c_0, flat, y, pairs, cotangents, needed)
+
+
+def _are_batched(cotangents: tuple[Tensor | None, ...]) -> bool:
+    """Whether the cotangents hide a further axis (is_grads_batched, vectorize=True), which kernels cannot see."""
+    functorch, legacy = torch._C._functorch.is_batchedtensor, torch._C._functorch.is_legacy_batchedtensor
+    return any(tensor is not None and (functorch(tensor) or legacy(tensor)) for tensor in cotangents)
+
+
+def _without_autocast() -> AbstractContextManager[object]:
+    """Keep autocast, where a user calls backward inside it, from rounding the products of backward."""
+    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
 
 
 def _forward(
@@ -159,7 +176,7 @@ def _gradients(
     grad_c_0 = None if c_0 is None else torch.empty_like(grad_h_0)
     grad_weights: list[Tensor | None] = []
     clean_x = _without_padding(x, plan.lengths) if any(needs_weights) else x
-    contiguous = tuple(None if tensor is None else _with_contiguous_rows(tensor) for tensor in cotangents)
+    contiguous = tuple(None if tensor is None else _with_contiguous_rows(tensor.resolve_neg()) for tensor in cotangents)
     for d in range(plan.directions):
         w_ih, w_hh, *_ = plan.weights(flat, d)
         da = x.new_empty(num_steps, num_sequences, 4 * size if is_gru else blocks)
@@ -213,7 +230,9 @@ def _recurrent_gradient(da: Tensor, y: Tensor, h_0: Tensor, lengths: Tensor | No
         first = da[-1]
     else:
         ends = (lengths - 1).clamp(min=0)  # of an empty sequence da[0] is zero
-        first = da[ends, torch.arange(len(ends))]
+        first = da[ends, torch.arange(len(ends), device=ends.device)]
+    if lengths is not None:
+        h_0 = h_0.masked_fill((lengths == 0).unsqueeze(-1), 0)  # an empty sequence's may be NaN, and 0 * NaN is NaN
     gradient = first.t() @ h_0
     if len(later):
         gradient.addmm_(later.reshape(-1, da.shape[-1]).t(), earlier.reshape(-1, y.shape[-1]))

@@ -21,7 +21,7 @@ from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.composite import run_composite
 from gatewise.nn.native import run_native
-from gatewise.nn.weights import given_weights
+from gatewise.nn.weights import equations_of, given_weights, num_directions
 
 Path = Literal["native", "composite", "torch"]
 
@@ -62,7 +62,10 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
     tensors = [call.inputs, call.initial.hidden]
     tensors += [] if call.initial.cell is None else [call.initial.cell]
     for row in range(len(call.initial.hidden)):
-        tensors += given_weights(layer, row)  # not layer.parameters(): a parametrized weight is none of them
+        weights = given_weights(layer, row)  # not layer.parameters(): a parametrized weight is none of them
+        if not _have_their_shapes(weights, layer, row):
+            return False  # torch says what is wrong with them
+        tensors += weights
     return all(
         type(tensor) in (Tensor, Parameter)
         and tensor.dtype == dtype
@@ -71,6 +74,15 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
         and not tensor.is_neg()
         for tensor in tensors
     )
+
+
+def _have_their_shapes(weights: list[Tensor], layer: RNNBase, row: int) -> bool:
+    """Whether the weights of one row of the L*D axis have the shapes that the kernels, which see addresses, rely on."""
+    directions = num_directions(layer)
+    inputs = layer.input_size if row < directions else directions * layer.hidden_size
+    stacked = equations_of(layer).num_blocks * layer.hidden_size
+    expected = ((stacked, inputs), (stacked, layer.hidden_size), (stacked,), (stacked,))
+    return all(weight.shape == shape for weight, shape in zip(weights, expected, strict=False))
 
 
 def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:

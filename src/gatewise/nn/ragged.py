@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 def valid_steps(lengths: Tensor, num_steps: int) -> Tensor:
     """Return (T, N) bool: whether step t lies inside sequence n."""
-    return torch.arange(num_steps).unsqueeze(1) < lengths
+    return torch.arange(num_steps, device=lengths.device).unsqueeze(1) < lengths
 
 
 def pack_nonempty(padded: Tensor, lengths: Tensor) -> tuple[PackedSequence, Tensor]:
@@ -32,7 +32,7 @@ def unpack_nonempty(packed: PackedSequence, nonempty: Tensor, num_steps: int, nu
 def pack_like(padded: Tensor, packed: PackedSequence) -> PackedSequence:
     """Pack (T, N, *) into the order and batch sizes of `packed`."""
     sorted_first = padded if packed.sorted_indices is None else padded.index_select(1, packed.sorted_indices)
-    lengths = (packed.batch_sizes.unsqueeze(1) > torch.arange(int(packed.batch_sizes[0]))).sum(0)
+    lengths = (packed.batch_sizes.unsqueeze(1) > torch.arange(int(packed.batch_sizes[0]), device="cpu")).sum(0)
     data = pack_padded_sequence(sorted_first, lengths).data
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 

@@ -1,0 +1,129 @@
+"""What callers may do to the native path: change their tensors, wrong shapes, autocast, odd cotangents."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from gatewise import _native
+from problems import Problem, as_hx, build_layer, build_pair, initial_states, one_of_each, padded_inputs, random
+from tolerances import assert_close, assert_fails, spoilt
+
+pytestmark = pytest.mark.skipif(_native.cpu_level() == "none", reason="this machine has no native kernels")
+each_kind = pytest.mark.parametrize("problem", one_of_each(), ids=lambda problem: problem.id)
+
+
+def test_native_lengths_may_be_strided_and_change_after_the_call() -> None:
+    layer, x = build_layer(Problem("GRU")), padded_inputs(Problem("GRU")).requires_grad_()
+    expected = torch.autograd.grad(layer(x, lengths=[3, 1, 7])[0].sum(), x)[0]
+    strided = torch.tensor([3, 99, 1, 99, 7, 99])[::2]
+    output = layer(x, lengths=strided)[0]
+    strided.fill_(1000)
+    actual = torch.autograd.grad(output.sum(), x)[0]
+    assert torch.equal(actual, expected)
+    assert not torch.equal(torch.autograd.grad(layer(x, lengths=[3, 2, 7])[0].sum(), x)[0], expected)
+
+
+@each_kind
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"])
+def test_native_weight_of_a_wrong_shape_is_refused_as_torch_refuses_it(problem: Problem, name: str) -> None:
+    layer, x = build_layer(problem), padded_inputs(problem)
+    wrong = getattr(layer, name).detach()[..., :-1]
+    setattr(layer, name, torch.nn.Parameter(wrong.clone()))
+    with pytest.raises(RuntimeError, match=r"size|shape"):
+        layer(x)
+
+
+@each_kind
+def test_native_default_device_is_not_the_kernels_business(problem: Problem) -> None:
+    layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
+    expected = torch.autograd.grad(layer(x, lengths=[3, 0, 7])[0].sum(), x)[0]
+    with torch.device("meta"):
+        actual = torch.autograd.grad(layer(x, lengths=[3, 0, 7])[0].sum(), x)[0]
+    assert layer.path == "native"
+    assert torch.equal(actual, expected)
+
+
+@each_kind
+def test_native_backward_inside_autocast_keeps_its_precision(problem: Problem) -> None:
+    layer, x = build_layer(problem, dtype=torch.float32), padded_inputs(problem, torch.float32).requires_grad_()
+    loss = layer(x)[0].sum()
+    expected = torch.autograd.grad(loss, [x, *layer.parameters()], retain_graph=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = torch.autograd.grad(loss, [x, *layer.parameters()])
+    for a, e in zip(actual, expected, strict=True):
+        assert torch.equal(a, e)
+
+
+@each_kind
+def test_native_batched_cotangents_give_the_jacobian(problem: Problem) -> None:
+    layer, x = build_layer(problem), padded_inputs(problem)[:2]
+
+    def last(value: Tensor) -> Tensor:
+        output: Tensor = layer(value)[0][-1]
+        return output
+
+    batched = torch.autograd.functional.jacobian(last, x, vectorize=True)
+    assert layer.path == "native"
+    expected = torch.autograd.functional.jacobian(last, x)
+    assert_close(batched, expected, "gradient")
+    assert_fails(assert_close, batched, spoilt(expected), "gradient")
+
+
+@each_kind
+def test_native_negated_cotangent_is_read_with_its_sign(problem: Problem) -> None:
+    layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
+    output = layer(x)[0]
+    cotangent = random(tuple(output.shape), 7)
+    negated = torch._neg_view(cotangent)
+    assert negated.is_neg()
+    actual = torch.autograd.grad(output, x, negated, retain_graph=True)[0]
+    assert torch.equal(actual, torch.autograd.grad(output, x, -cotangent, retain_graph=True)[0])
+    assert not torch.equal(actual, torch.autograd.grad(output, x, cotangent)[0])
+
+
+@each_kind
+def test_native_nan_in_the_state_of_an_empty_sequence_stays_there(problem: Problem) -> None:
+    layer, x = build_layer(problem), padded_inputs(problem)
+    states = [state.clone() for state in initial_states(problem)]
+    states[0][:, 1] = torch.nan
+    output, _ = layer(x, as_hx(problem, tuple(states)), lengths=[3, 0, 7])
+    output.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
+    states[0][:, 0] = torch.nan  # negative control: a sequence that runs does spread it
+    layer(x, as_hx(problem, tuple(states)), lengths=[3, 0, 7])[0].sum().backward()
+    assert not layer.weight_hh_l0.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+@pytest.mark.parametrize("problem", one_of_each(num_steps=4), ids=lambda problem: problem.id)
+def test_native_non_finite_cotangents_pass_as_in_torch(problem: Problem, value: float) -> None:
+    """Relu selects: its slope zero times an infinite gradient is no NaN."""
+    theirs, ours = build_pair(problem)
+    x = padded_inputs(problem)
+    found = []
+    for layer in (theirs, ours):
+        arguments = x.clone().requires_grad_()
+        output = layer(arguments)[0]
+        cotangent = random(tuple(output.shape), 7)
+        cotangent[-1, 1] = value
+        found.append(torch.autograd.grad(output, arguments, cotangent)[0])
+    assert torch.equal(found[1].isnan(), found[0].isnan())
+    assert_close(found[1], found[0], "gradient")
+
+
+@each_kind
+def test_native_saved_tensors_may_come_back_with_other_strides(problem: Problem) -> None:
+    layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
+    expected = torch.autograd.grad(layer(x)[0].sum(), x)[0]
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.mT if tensor.dim() > 1 else tensor, _back)
+    with hooks:
+        output = layer(x)[0]
+    actual = torch.autograd.grad(output.sum(), x)[0]
+    assert_close(actual, expected, "gradient")
+    assert_fails(assert_close, actual, spoilt(expected), "gradient")
+
+
+def _back(packed: Tensor) -> Tensor:
+    return packed.contiguous().mT if packed.dim() > 1 else packed
