@@ -43,9 +43,13 @@ struct RnnCell {
     static constexpr int kBlocks = 1, kUnits = kPanelVectors, kGradients = 1, kFirstRecurrent = 0;
     static constexpr bool kHasCellState = false, kKeepsHidden = false, kKeepsMore = false;
 
-    GATEWISE_INLINE static void forward(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
-        const V h = activation(a[0] + s[0]);
-        store_upto(row.h, h, u, H);
+    using Halfway = V;
+    GATEWISE_INLINE static Halfway begin(const ForwardRow<Scalar<V>>&, const V* a, const V* s, std::ptrdiff_t, std::ptrdiff_t) {
+        return a[0] + s[0];
+    }
+
+    GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, V a, std::ptrdiff_t u, std::ptrdiff_t H) {
+        store_upto(row.h, activation(a), u, H);
     }
 
     GATEWISE_INLINE static void backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
@@ -92,21 +96,29 @@ struct LstmCell {
     static constexpr int kBlocks = 4, kUnits = 1, kGradients = 4, kFirstRecurrent = 0;
     static constexpr bool kHasCellState = true, kKeepsHidden = false, kKeepsMore = true;
 
-    GATEWISE_INLINE static void forward(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
+    struct Halfway {
+        V c, a_o;
+    };
+
+    GATEWISE_INLINE static Halfway begin(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
         const V i = sigmoid(a[0] + s[0]);
         const V f = sigmoid(a[1] + s[1]);
         const V g = tanh(a[2] + s[2]);
-        const V o = sigmoid(a[3] + s[3]);
         const V c = fma(f, load_upto<V>(row.c, u, H), i * g);
         store_upto(row.c, c, u, H);
-        store_upto(row.h, o * tanh(c), u, H);
         if (row.gates) {
             store_upto(row.gates + 0 * H, i, u, H);
             store_upto(row.gates + 1 * H, f, u, H);
             store_upto(row.gates + 2 * H, g, u, H);
-            store_upto(row.gates + 3 * H, o, u, H);
             store_upto(row.kept, c, u, H);
         }
+        return {c, a[3] + s[3]};
+    }
+
+    GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, const Halfway& half, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V o = sigmoid(half.a_o);
+        store_upto(row.h, o * tanh(half.c), u, H);
+        if (row.gates) store_upto(row.gates + 3 * H, o, u, H);
     }
 
     GATEWISE_INLINE static void backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
@@ -130,16 +142,26 @@ struct GruCell {
     static constexpr int kBlocks = 3, kUnits = 1, kGradients = 4, kFirstRecurrent = 1;
     static constexpr bool kHasCellState = false, kKeepsHidden = true, kKeepsMore = true;
 
-    GATEWISE_INLINE static void forward(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
+    struct Halfway {
+        V a_n, a_z;
+    };
+
+    GATEWISE_INLINE static Halfway begin(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
         const V r = sigmoid(a[0] + s[0]);
-        const V z = sigmoid(a[1] + s[1]);
-        const V n = tanh(fma(r, s[2], a[2]));
-        store_upto(row.h, fma(1 - z, n, z * load_upto<V>(row.h_prev, u, H)), u, H);
         if (row.gates) {
             store_upto(row.gates + 0 * H, r, u, H);
+            store_upto(row.kept, s[2], u, H);
+        }
+        return {fma(r, s[2], a[2]), a[1] + s[1]};
+    }
+
+    GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, const Halfway& half, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V z = sigmoid(half.a_z);
+        const V n = tanh(half.a_n);
+        store_upto(row.h, fma(1 - z, n, z * load_upto<V>(row.h_prev, u, H)), u, H);
+        if (row.gates) {
             store_upto(row.gates + 1 * H, z, u, H);
             store_upto(row.gates + 2 * H, n, u, H);
-            store_upto(row.kept, s[2], u, H);
         }
     }
 

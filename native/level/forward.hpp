@@ -103,11 +103,12 @@ struct ForwardKernel {
             for (int r = 0; r < Rows; ++r) h_prev[r] = rows[first + r].h_prev;
             Array<Array<V, kVectors * Panels>, Rows> sums;
             multiply<V, Rows, kVectors, Panels>(h_prev, W_hh + panel * H * kWidth, H, sums);
+            constexpr int units = C::kUnits * Panels;
+            Array<Array<typename C::Halfway, units>, Rows> halfway;
             for (int r = 0; r < Rows; ++r) {
                 const Row& row = rows[first + r];
-                for (int k = 0; k < C::kUnits * Panels; ++k) {
+                for (int k = 0; k < units; ++k) {
                     const std::ptrdiff_t u = panel * kUnits + k * kLanes<V>;
-                    if (u >= H) break;
                     Array<V, C::kBlocks> a, s;
 #pragma GCC unroll 4
                     for (int g = 0; g < C::kBlocks; ++g) {
@@ -116,8 +117,11 @@ struct ForwardKernel {
                         a[g] = load<V>(row.a + column);
                         s[g] = sums[r][v] + load<V>(b_hh + column);
                     }
-                    C::forward(row, a, s, u, H);
+                    halfway[r][k] = C::begin(row, a, s, u, H);
                 }
+            }
+            for (int r = 0; r < Rows; ++r) {
+                for (int k = 0; k < units; ++k) C::finish(rows[first + r], halfway[r][k], panel * kUnits + k * kLanes<V>, H);
             }
         }
     };
