@@ -24,109 +24,157 @@ T* pointer(Address address) {
     return reinterpret_cast<T*>(address);
 }
 
-Sizes checked(Stride T, Stride N, Stride I, Stride H) {
-    for (const Stride size : {T, N, I, H}) {
-        if (size < 1) throw std::invalid_argument("T, N, I and H must be at least 1, got " + std::to_string(size));
+// What a layer and direction is, checked once; calls pass the addresses of its tensors.
+struct Layer {
+    Cell cell;
+    Sizes size;
+    bool is_double;
+    int parts;
+
+    Layer(int cell_number, bool is_double_, Stride T, Stride N, Stride I, Stride H, Stride P, int max_threads)
+        : size{.T = T, .N = N, .I = I, .H = H, .P = P > 0 ? P : H, .has_projection = P > 0}, is_double(is_double_) {
+        for (const Stride number : {T, N, I, H}) {
+            if (number < 1) throw std::invalid_argument("T, N, I and H must be at least 1, got " + std::to_string(number));
+        }
+        if (cell_number < 0 || cell_number >= kNumCells) {
+            throw std::invalid_argument("cell must be between 0 and " + std::to_string(kNumCells - 1) + ", got " + std::to_string(cell_number));
+        }
+        cell = static_cast<Cell>(cell_number);
+        if (P > 0 && cell != Cell::lstm) throw std::invalid_argument("P must be 0 for every cell but the LSTM, got " + std::to_string(P));
+        parts = parts_of(size, cell, max_threads);
     }
-    return {.T = T, .N = N, .I = I, .H = H};
+};
+
+const Kernels& kernels() { return kernels_of(chosen_level()); }
+
+template <class Of>
+auto by_type(const Layer& layer, Of of) {
+    return layer.is_double ? of(double{}) : of(float{});
 }
 
-Cell checked(int cell) {
-    if (cell < 0 || cell >= kNumCells) {
-        throw std::invalid_argument("cell must be between 0 and " + std::to_string(kNumCells - 1) + ", got " + std::to_string(cell));
-    }
-    return static_cast<Cell>(cell);
+Stride forward_work(const Layer& layer) {
+    return by_type(layer, [&]<class T>(T) { return forward_work_of<T>(kernels(), layer.cell, layer.size, layer.parts); });
 }
 
-int parts(int cell, Stride T, Stride N, Stride I, Stride H, int max_threads) {
-    return parts_of(checked(T, N, I, H), checked(cell), max_threads);
+Stride backward_work(const Layer& layer) {
+    return by_type(layer, [&]<class T>(T) { return backward_work_of<T>(kernels(), layer.cell, layer.size, layer.parts); });
 }
 
-Stride work(bool is_double, int cell, Stride T, Stride N, Stride I, Stride H, int parts, bool is_backward) {
-    const Kernels& kernels = kernels_of(chosen_level());
-    const Sizes size = checked(T, N, I, H);
-    return is_double ? work_of<double>(kernels, checked(cell), size, parts, is_backward)
-                     : work_of<float>(kernels, checked(cell), size, parts, is_backward);
+Stride products_work(const Layer& layer) {
+    return by_type(layer, [&]<class T>(T) { return products_work_of<T>(kernels(), layer.cell, layer.size); });
 }
 
-template <class T>
-void forward_of(int cell, Sizes size, int parts, bool is_reverse, Address lengths, Address x, Stride x_step, Stride x_sequence, Address h_0,
-                Stride h_0_sequence, Address c_0, Stride c_0_sequence, Address W_ih, Address W_hh, Address b_ih, Address b_hh, Address y,
-                Stride y_step, Stride y_sequence, Address h_n, Address c_n, Address gates, Address kept, Address work) {
-    const Forward<T> call = {
-        .size = size,
-        .is_reverse = is_reverse,
-        .lengths = pointer<const std::int64_t>(lengths),
-        .x = {pointer<const T>(x), x_step, x_sequence},
-        .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
-        .c_0 = {pointer<const T>(c_0), 0, c_0_sequence},
-        .W_ih = pointer<const T>(W_ih),
-        .W_hh = pointer<const T>(W_hh),
-        .b_ih = pointer<const T>(b_ih),
-        .b_hh = pointer<const T>(b_hh),
-        .y = {pointer<T>(y), y_step, y_sequence},
-        .h_n = pointer<T>(h_n),
-        .c_n = pointer<T>(c_n),
-        .gates = pointer<T>(gates),
-        .kept = pointer<T>(kept),
-        .work = pointer<T>(work),
-    };
-    const Kernels& kernels = kernels_of(chosen_level());
-    const nb::gil_scoped_release released;
-    run_forward(kernels, checked(cell), call, parts);
+Steps steps_of(bool is_reverse, Address lengths, Address offsets) {
+    return {.is_reverse = is_reverse, .lengths = pointer<const std::int64_t>(lengths), .offsets = pointer<const std::int64_t>(offsets)};
 }
 
-template <class T>
-void backward_of(int cell, Sizes size, int parts, bool is_reverse, Address lengths, Address dy, Stride dy_step, Stride dy_sequence, Address dh_n,
-                 Stride dh_n_sequence, Address dc_n, Stride dc_n_sequence, Address h_0, Stride h_0_sequence, Address c_0, Stride c_0_sequence,
-                 Address W_hh, Address y, Stride y_step, Stride y_sequence, Address gates, Address kept, Address da, Address dh_0, Address dc_0,
-                 Address work) {
-    const Backward<T> call = {
-        .size = size,
-        .is_reverse = is_reverse,
-        .lengths = pointer<const std::int64_t>(lengths),
-        .dy = {pointer<const T>(dy), dy_step, dy_sequence},
-        .dh_n = {pointer<const T>(dh_n), 0, dh_n_sequence},
-        .dc_n = {pointer<const T>(dc_n), 0, dc_n_sequence},
-        .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
-        .c_0 = {pointer<const T>(c_0), 0, c_0_sequence},
-        .W_hh = pointer<const T>(W_hh),
-        .y = {pointer<const T>(y), y_step, y_sequence},
-        .gates = pointer<const T>(gates),
-        .kept = pointer<const T>(kept),
-        .da = pointer<T>(da),
-        .dh_0 = pointer<T>(dh_0),
-        .dc_0 = pointer<T>(dc_0),
-        .work = pointer<T>(work),
-    };
-    const Kernels& kernels = kernels_of(chosen_level());
-    const nb::gil_scoped_release released;
-    run_backward(kernels, checked(cell), call, parts);
+void forward(const Layer& layer, bool is_reverse, Address lengths, Address offsets, Address x, Stride x_step, Stride x_sequence, Address h_0,
+             Stride h_0_sequence, Address c_0, Stride c_0_sequence, Address W_ih, Address W_hh, Address b_ih, Address b_hh, Address W_hr,
+             Address y, Stride y_step, Stride y_sequence, Address h_n, Address c_n, Address gates, Address kept, Address work) {
+    by_type(layer, [&]<class T>(T) {
+        const Forward<T> call = {
+            .size = layer.size,
+            .steps = steps_of(is_reverse, lengths, offsets),
+            .x = {pointer<const T>(x), x_step, x_sequence},
+            .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
+            .c_0 = {pointer<const T>(c_0), 0, c_0_sequence},
+            .W_ih = pointer<const T>(W_ih),
+            .W_hh = pointer<const T>(W_hh),
+            .b_ih = pointer<const T>(b_ih),
+            .b_hh = pointer<const T>(b_hh),
+            .W_hr = pointer<const T>(W_hr),
+            .y = {pointer<T>(y), y_step, y_sequence},
+            .h_n = pointer<T>(h_n),
+            .c_n = pointer<T>(c_n),
+            .gates = pointer<T>(gates),
+            .kept = pointer<T>(kept),
+            .work = pointer<T>(work),
+        };
+        const nb::gil_scoped_release released;
+        run_forward(kernels(), layer.cell, call, layer.parts);
+    });
 }
 
-// The arguments up to `parts` that every call begins with, then those of `function`.
-template <class... Arguments>
-auto dispatching(void (*of_float)(int, Sizes, int, Arguments...), void (*of_double)(int, Sizes, int, Arguments...)) {
-    return [of_float, of_double](bool is_double, int cell, Stride T, Stride N, Stride I, Stride H, int parts, Arguments... rest) {
-        (is_double ? of_double : of_float)(cell, checked(T, N, I, H), parts, rest...);
-    };
+void backward(const Layer& layer, bool is_reverse, Address lengths, Address offsets, Address dy, Stride dy_step, Stride dy_sequence,
+              Address dh_n, Stride dh_n_sequence, Address dc_n, Stride dc_n_sequence, Address dgates, Address dcells, Address h_0,
+              Stride h_0_sequence, Address c_0, Stride c_0_sequence, Address W_hh, Address W_hr, Address y, Stride y_step, Stride y_sequence,
+              Address gates, Address kept, Address da, Address dh_0, Address dc_0, Address dh, Address dc, Address dh_norm, Address dc_norm,
+              Address work) {
+    by_type(layer, [&]<class T>(T) {
+        const Backward<T> call = {
+            .size = layer.size,
+            .steps = steps_of(is_reverse, lengths, offsets),
+            .dy = {pointer<const T>(dy), dy_step, dy_sequence},
+            .dh_n = {pointer<const T>(dh_n), 0, dh_n_sequence},
+            .dc_n = {pointer<const T>(dc_n), 0, dc_n_sequence},
+            .dgates = pointer<const T>(dgates),
+            .dcells = pointer<const T>(dcells),
+            .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
+            .c_0 = {pointer<const T>(c_0), 0, c_0_sequence},
+            .W_hh = pointer<const T>(W_hh),
+            .W_hr = pointer<const T>(W_hr),
+            .y = {pointer<const T>(y), y_step, y_sequence},
+            .gates = pointer<const T>(gates),
+            .kept = pointer<const T>(kept),
+            .da = pointer<T>(da),
+            .dh_0 = pointer<T>(dh_0),
+            .dc_0 = pointer<T>(dc_0),
+            .dh = pointer<T>(dh),
+            .dc = pointer<T>(dc),
+            .dh_norm = pointer<double>(dh_norm),
+            .dc_norm = pointer<double>(dc_norm),
+            .work = pointer<T>(work),
+        };
+        const nb::gil_scoped_release released;
+        run_backward(kernels(), layer.cell, call, layer.parts);
+    });
+}
+
+void products(const Layer& layer, bool is_reverse, Address lengths, Address offsets, Address x, Stride x_step, Stride x_sequence, Address h_0,
+              Stride h_0_sequence, Address y, Stride y_step, Stride y_sequence, Address da, Address W_ih, Address dW_ih, Address dW_hh,
+              Address db_ih, Address db_hh, Address dx, Stride dx_step, Stride dx_sequence, bool is_dx_added, Address work) {
+    by_type(layer, [&]<class T>(T) {
+        const Products<T> call = {
+            .size = layer.size,
+            .steps = steps_of(is_reverse, lengths, offsets),
+            .x = {pointer<const T>(x), x_step, x_sequence},
+            .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
+            .y = {pointer<const T>(y), y_step, y_sequence},
+            .da = pointer<const T>(da),
+            .W_ih = pointer<const T>(W_ih),
+            .dW_ih = pointer<T>(dW_ih),
+            .dW_hh = pointer<T>(dW_hh),
+            .db_ih = pointer<T>(db_ih),
+            .db_hh = pointer<T>(db_hh),
+            .dx = {pointer<T>(dx), dx_step, dx_sequence},
+            .is_dx_added = is_dx_added,
+            .work = pointer<T>(work),
+        };
+        const nb::gil_scoped_release released;
+        run_products(kernels(), layer.cell, call, layer.parts);
+    });
 }
 
 }  // namespace
 
 void register_layer(nb::module_& module) {
-    module.def("parts", &parts, "cell"_a, "T"_a, "N"_a, "I"_a, "H"_a, "max_threads"_a, "How many threads a layer of this size is worth.");
-    module.def("work", &work, "is_double"_a, "cell"_a, "T"_a, "N"_a, "I"_a, "H"_a, "parts"_a, "is_backward"_a,
-               "Elements of the workspace of `forward` or `backward`.");
-    module.def("forward", dispatching(&forward_of<float>, &forward_of<double>), "is_double"_a, "cell"_a, "T"_a, "N"_a, "I"_a, "H"_a, "parts"_a,
-               "is_reverse"_a, "lengths"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a, "c_0_sequence"_a, "W_ih"_a,
-               "W_hh"_a, "b_ih"_a, "b_hh"_a, "y"_a, "y_step"_a, "y_sequence"_a, "h_n"_a, "c_n"_a, "gates"_a, "kept"_a, "work"_a,
-               "One layer and direction over all steps; native/recurrent.hpp says what each address is. cell: RNN_TANH, RNN_RELU, LSTM, GRU.");
-    module.def("backward", dispatching(&backward_of<float>, &backward_of<double>), "is_double"_a, "cell"_a, "T"_a, "N"_a, "I"_a, "H"_a,
-               "parts"_a, "is_reverse"_a, "lengths"_a, "dy"_a, "dy_step"_a, "dy_sequence"_a, "dh_n"_a, "dh_n_sequence"_a, "dc_n"_a,
-               "dc_n_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a, "c_0_sequence"_a, "W_hh"_a, "y"_a, "y_step"_a, "y_sequence"_a, "gates"_a,
-               "kept"_a, "da"_a, "dh_0"_a, "dc_0"_a, "work"_a,
-               "The gradients of the preactivations and of the initial states; native/recurrent.hpp says what each address is.");
+    nb::class_<Layer>(module, "Layer", "Cell, sizes and type of one layer and direction. cell: RNN_TANH, RNN_RELU, LSTM, GRU; P: 0 for no projection.")
+        .def(nb::init<int, bool, Stride, Stride, Stride, Stride, Stride, int>(), "cell"_a, "is_double"_a, "T"_a, "N"_a, "I"_a, "H"_a, "P"_a,
+             "max_threads"_a)
+        .def_ro("parts", &Layer::parts, "How many threads it is worth.")
+        .def("forward_work", &forward_work, "Elements of the workspace of `forward`.")
+        .def("backward_work", &backward_work, "Elements of the workspace of `backward`.")
+        .def("products_work", &products_work, "Elements of the workspace of `products`.")
+        .def("forward", &forward, "is_reverse"_a, "lengths"_a, "offsets"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a,
+             "c_0_sequence"_a, "W_ih"_a, "W_hh"_a, "b_ih"_a, "b_hh"_a, "W_hr"_a, "y"_a, "y_step"_a, "y_sequence"_a, "h_n"_a, "c_n"_a, "gates"_a,
+             "kept"_a, "work"_a, "All steps; native/recurrent.hpp says what each address is.")
+        .def("backward", &backward, "is_reverse"_a, "lengths"_a, "offsets"_a, "dy"_a, "dy_step"_a, "dy_sequence"_a, "dh_n"_a, "dh_n_sequence"_a,
+             "dc_n"_a, "dc_n_sequence"_a, "dgates"_a, "dcells"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a, "c_0_sequence"_a, "W_hh"_a, "W_hr"_a, "y"_a,
+             "y_step"_a, "y_sequence"_a, "gates"_a, "kept"_a, "da"_a, "dh_0"_a, "dc_0"_a, "dh"_a, "dc"_a, "dh_norm"_a, "dc_norm"_a, "work"_a,
+             "The gradients of the preactivations and of the initial states; native/recurrent.hpp says what each address is.")
+        .def("products", &products, "is_reverse"_a, "lengths"_a, "offsets"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "y"_a,
+             "y_step"_a, "y_sequence"_a, "da"_a, "W_ih"_a, "dW_ih"_a, "dW_hh"_a, "db_ih"_a, "db_hh"_a, "dx"_a, "dx_step"_a, "dx_sequence"_a,
+             "is_dx_added"_a, "work"_a, "The gradients of the weights and of x; native/recurrent.hpp says what each address is.");
 }
 
 }  // namespace gatewise::bindings

@@ -16,24 +16,34 @@ const Recurrent<T>& kernels_of_cell(const Kernels& kernels, Cell cell) {
 template <class T>
 constexpr bool kFlushes = std::is_same_v<T, float>;
 
-// The first sequence of a part: parts differ by one sequence at most.
-std::ptrdiff_t first_of(int part, int parts, std::ptrdiff_t N) {
-    return N / parts * part + std::min<std::ptrdiff_t>(part, N % parts);
+std::ptrdiff_t blocks_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+
+// Which sequences a part takes. Ragged, it takes every parts-th one: where lengths descend, as in a packed batch, the first half of the
+// sequences would have most of the steps.
+Share share_of(int part, int parts, std::ptrdiff_t N, const Steps& steps) {
+    if (steps.lengths) return {part, N, parts};
+    const auto first = [&](int k) { return N / parts * k + std::min<std::ptrdiff_t>(k, N % parts); };
+    return {first(part), first(part + 1), 1};
 }
 
-// pack and run: members of Recurrent<T>.
-template <class T, class Call, class Pack, class Run>
-void run_packed(const Call& call, int parts, Pack pack, Run run) {
-    // Few weights are packed before a second thread has come, and a barrier less is a wait less beside a busy neighbour.
+// pack and run: members of Recurrent<T>. Few weights are packed before a second thread has come, and a barrier less is a wait less beside
+// a busy neighbour.
+template <class Call, class Pack>
+void pack_all(const Call& call, int parts, Pack pack) {
     constexpr std::ptrdiff_t kFewWeights = 200'000;
     if (call.size.H * (call.size.I + call.size.H) < kFewWeights) {
         for (int part = 0; part < parts; ++part) pack(call, part, parts);
     } else {
         run_parts(parts, [&](int part) { pack(call, part, parts); });
     }
+}
+
+template <class T, class Call, class Pack, class Run>
+void run_sequences(const Call& call, int parts, Pack pack, Run run) {
+    pack_all(call, parts, pack);
     run_parts(parts, [&](int part) {
         const FlushSubnormals flush(kFlushes<T>);
-        run(call, first_of(part, parts, call.size.N), first_of(part + 1, parts, call.size.N), part, parts);
+        run(call, share_of(part, parts, call.size.N, call.steps), part, parts);
     });
 }
 
@@ -42,35 +52,58 @@ void run_packed(const Call& call, int parts, Pack pack, Run run) {
 int parts_of(const Sizes& size, Cell cell, int max_threads) {
     // Below some million multiplications waking a second thread costs more than it brings.
     constexpr double kWorthAThread = 1.5e6;
-    const double blocks = cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1;
-    const double work = blocks * static_cast<double>(size.T * size.N) * static_cast<double>(size.H * (size.I + size.H));
+    const double work = static_cast<double>(blocks_of(cell) * size.T * size.N) * static_cast<double>(size.H * (size.I + size.P));
     const auto worth = static_cast<std::ptrdiff_t>(std::min(work / kWorthAThread, 1e6));
     return static_cast<int>(std::max<std::ptrdiff_t>(1, std::min({static_cast<std::ptrdiff_t>(max_threads), size.N, worth})));
 }
 
 template <class T>
-std::ptrdiff_t work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts, bool is_backward) {
-    const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    return is_backward ? recurrent.backward_work(size, parts) : recurrent.forward_work(size, parts);
+std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts) {
+    return kernels_of_cell<T>(kernels, cell).forward_work(size, parts);
+}
+
+template <class T>
+std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts) {
+    return kernels_of_cell<T>(kernels, cell).backward_work(size, parts);
+}
+
+template <class T>
+std::ptrdiff_t products_work_of(const Kernels& kernels, Cell cell, const Sizes& size) {
+    return kernels_of_cell<T>(kernels, cell).products_work(size);
 }
 
 template <class T>
 void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, int parts) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    run_packed<T>(call, parts, recurrent.pack_forward, recurrent.forward);
+    run_sequences<T>(call, parts, recurrent.pack_forward, recurrent.forward);
 }
 
 template <class T>
 void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& call, int parts) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    run_packed<T>(call, parts, recurrent.pack_backward, recurrent.backward);
+    run_sequences<T>(call, parts, recurrent.pack_backward, recurrent.backward);
 }
 
-template std::ptrdiff_t work_of<float>(const Kernels&, Cell, const Sizes&, int, bool);
-template std::ptrdiff_t work_of<double>(const Kernels&, Cell, const Sizes&, int, bool);
-template void run_forward(const Kernels&, Cell, const Forward<float>&, int);
-template void run_forward(const Kernels&, Cell, const Forward<double>&, int);
-template void run_backward(const Kernels&, Cell, const Backward<float>&, int);
-template void run_backward(const Kernels&, Cell, const Backward<double>&, int);
+template <class T>
+void run_products(const Kernels& kernels, Cell cell, const Products<T>& call, int parts) {
+    const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
+    pack_all(call, parts, recurrent.pack_products);
+    run_parts(parts, [&](int part) {
+        const FlushSubnormals flush(kFlushes<T>);
+        recurrent.products(call, part, parts);
+    });
+}
+
+#define GATEWISE_INSTANTIATE(T)                                                              \
+    template std::ptrdiff_t forward_work_of<T>(const Kernels&, Cell, const Sizes&, int);     \
+    template std::ptrdiff_t backward_work_of<T>(const Kernels&, Cell, const Sizes&, int);    \
+    template std::ptrdiff_t products_work_of<T>(const Kernels&, Cell, const Sizes&);         \
+    template void run_forward(const Kernels&, Cell, const Forward<T>&, int);                 \
+    template void run_backward(const Kernels&, Cell, const Backward<T>&, int);               \
+    template void run_products(const Kernels&, Cell, const Products<T>&, int);
+
+GATEWISE_INSTANTIATE(float)
+GATEWISE_INSTANTIATE(double)
+#undef GATEWISE_INSTANTIATE
 
 }  // namespace gatewise

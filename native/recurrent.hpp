@@ -1,7 +1,10 @@
 // One recurrent layer and direction over all its steps: what the fused kernels take, and the table that every CPU level fills.
 //
-// T steps, N sequences, I inputs, H hidden units, G blocks of H rows in the weights (RNN 1, LSTM i f g o, GRU r z n). "[T,N,H] strided":
-// the last axis is contiguous, the strides of the others are arguments, in elements. Nothing here may alias unless it says so.
+// T steps, N sequences, I inputs, H hidden units, P projection (P = H without one), G blocks of H rows in the weights (RNN 1, LSTM i f g o,
+// GRU r z n), R rows: the steps of all sequences that there are. Nothing here may alias unless it says so.
+//
+// [T,N,K] strided: the last axis is contiguous, the strides of the others are arguments, in elements.
+// [R,K] rows: padded (t*N + n) or packed (offsets[t] + n), contiguous.
 #pragma once
 
 #include <cstddef>
@@ -13,72 +16,111 @@ enum class Cell { rnn_tanh, rnn_relu, lstm, gru };
 inline constexpr int kNumCells = 4;
 
 struct Sizes {
-    std::ptrdiff_t T, N, I, H;
+    std::ptrdiff_t T, N, I, H, P;
+    bool has_projection;
 };
 
-// A view of [T,N,...] whose last axis is contiguous.
+// Which steps there are, in which order, and where they lie. Sequence n has steps 0 .. lengths[n]-1.
+struct Steps {
+    bool is_reverse;              // walks from each sequence's last step to its first
+    const std::int64_t* lengths;  // [N], 0..T; null: all T
+    const std::int64_t* offsets;  // [T], packed: step t of sequence n is row offsets[t] + n, lengths descend; null: padded
+};
+
+// A view of [T,N,...] whose last axis is contiguous; packed, `sequence` is the stride from row to row and `step` means nothing.
 template <class T>
 struct Strided {
     T* data;
     std::ptrdiff_t step, sequence;
-
-    T* row(std::ptrdiff_t t, std::ptrdiff_t n) const { return data + t * step + n * sequence; }
 };
 
-// For sequence n only steps 0 .. lengths[n]-1 of x are read; y is zero past them, and h_n, c_n are the states after the last of them.
+// Only steps within a sequence's length are read; in padding y, gates and kept become zero. h_n, c_n: after each sequence's last step.
 template <class T>
 struct Forward {
     Sizes size;
-    bool is_reverse;               // walks from each sequence's last step to its first
-    const std::int64_t* lengths;   // [N], 0..T; null: all T
+    Steps steps;
     Strided<const T> x;            // [T,N,I] strided
-    Strided<const T> h_0;          // [N,H] strided
-    Strided<const T> c_0;          // [N,H] strided; LSTM only
+    Strided<const T> h_0;          // [N,P] strided
+    Strided<const T> c_0;          // [N,H] strided; LSTM
     const T* W_ih;                 // [G*H,I]
-    const T* W_hh;                 // [G*H,H]
+    const T* W_hh;                 // [G*H,P]
     const T* b_ih;                 // [G*H]; null: zero
     const T* b_hh;                 // [G*H]; null: zero
-    Strided<T> y;                  // out: [T,N,H] strided
-    T* h_n;                        // out: [N,H]
-    T* c_n;                        // out: [N,H]; LSTM only
-    T* gates;                      // out: [T,N,G*H] after the activation, for backward; unwritten past the end; null: not wanted. LSTM, GRU
-    T* kept;                       // out: [T,N,H] LSTM c_t, GRU W_hn h_{t-1} + b_hn; as gates
+    const T* W_hr;                 // [P,H]; with a projection
+    Strided<T> y;                  // out: [T,N,P] strided
+    T* h_n;                        // out: [N,P]
+    T* c_n;                        // out: [N,H]; LSTM
+    T* gates;                      // out: [R,G*H] after the activation; null: not wanted. LSTM, GRU
+    T* kept;                       // out: [R,H] LSTM c_t, GRU W_hn h_{t-1} + b_hn; null with gates
     T* work;                       // [forward_work], 64-byte aligned
 };
 
-// The gradients of the preactivations, from which all others are matrix products; and those of the initial states.
-// da holds, per step and sequence: RNN da; LSTM di df dg do; GRU dn dr dz r*dn, so that the first three blocks belong to W_ih (as n r z)
-// and the last three to W_hh (as r z n). It is zero past each sequence's end.
+// The gradients of the preactivations, from which those of the weights and of x are matrix products; and those of the initial states.
+// da holds RNN da; LSTM di df dg do; GRU dn dr dz r*dn, so that the first three blocks belong to W_ih (as n r z) and the last three to
+// W_hh (as r z n). dh_t and dc_t are total gradients, through everything that follows the step.
 template <class T>
 struct Backward {
     Sizes size;
-    bool is_reverse;
-    const std::int64_t* lengths;   // [N]; null: all T
-    Strided<const T> dy;           // [T,N,H] strided; data null: zero. Never read past a sequence's end
-    Strided<const T> dh_n;         // [N,H] strided; data null: zero
-    Strided<const T> dc_n;         // [N,H] strided; data null: zero; LSTM only
-    Strided<const T> h_0;          // [N,H] strided
-    Strided<const T> c_0;          // [N,H] strided; LSTM only
-    const T* W_hh;                 // [G*H,H]
-    Strided<const T> y;            // [T,N,H] strided, from Forward, as are the next two
-    const T* gates;                // [T,N,G*H]; LSTM, GRU
-    const T* kept;                 // [T,N,H]; LSTM, GRU
-    T* da;                         // out: [T,N,G*H], GRU [T,N,4H]
-    T* dh_0;                       // out: [N,H]
-    T* dc_0;                       // out: [N,H]; LSTM only
+    Steps steps;
+    Strided<const T> dy;           // [T,N,P] strided; data null: zero
+    Strided<const T> dh_n;         // [N,P] strided; data null: zero
+    Strided<const T> dc_n;         // [N,H] strided; data null: zero; LSTM
+    const T* dgates;               // [R,G*H] gradients of the gates as results of their own; null: zero. LSTM, GRU
+    const T* dcells;               // [R,H] the same of c_t; null: zero. LSTM
+    Strided<const T> h_0;          // [N,P] strided
+    Strided<const T> c_0;          // [N,H] strided; LSTM
+    const T* W_hh;                 // [G*H,P]
+    const T* W_hr;                 // [P,H]; with a projection
+    Strided<const T> y;            // [T,N,P] strided, from Forward, as are the next two
+    const T* gates;                // [R,G*H]; LSTM, GRU
+    const T* kept;                 // [R,H]; LSTM, GRU
+    T* da;                         // out: [R,G*H], GRU [R,4H]; zero in padding
+    T* dh_0;                       // out: [N,P]
+    T* dc_0;                       // out: [N,H]; LSTM
+    T* dh;                         // out: [R,P] dh_t; zero in padding; null: not wanted
+    T* dc;                         // out: [R,H] dc_t; as dh. LSTM
+    double* dh_norm;               // out: [R] Euclidean norm of dh_t; as dh
+    double* dc_norm;               // out: [R]; as dh. LSTM
     T* work;                       // [backward_work], 64-byte aligned
 };
 
-// A kernel works on sequences begin .. end-1, as part number `part`, whose private workspace it uses; parts may run at the same time.
-// pack_* must have packed all its parts before.
+// What is parallel over time in backward: the products with da. Each result may be null: not wanted.
+template <class T>
+struct Products {
+    Sizes size;
+    Steps steps;
+    Strided<const T> x;            // [T,N,I] strided
+    Strided<const T> h_0;          // [N,P] strided
+    Strided<const T> y;            // [T,N,P] strided
+    const T* da;                   // [R,G*H], GRU [R,4H]
+    const T* W_ih;                 // [G*H,I]
+    T* dW_ih;                      // out: [G*H,I]
+    T* dW_hh;                      // out: [G*H,P]
+    T* db_ih;                      // out: [G*H]
+    T* db_hh;                      // out: [G*H]
+    Strided<T> dx;                 // out: [T,N,I] strided; zero in padding
+    bool is_dx_added;              // to what is there, from the other direction
+    T* work;                       // [products_work], 64-byte aligned
+};
+
+// The sequences of one part of a batch: begin, begin + stride .. below end; at most N / parts of them, rounded up.
+struct Share {
+    std::ptrdiff_t begin, end, stride;
+};
+
+// A kernel works as part number `part` of `parts`, in whose private workspace; parts may run at the same time and their number never changes a
+// result. pack_* must have run for all parts before.
 template <class T>
 struct Recurrent {
     std::ptrdiff_t (*forward_work)(const Sizes&, int parts);  // elements of T
     std::ptrdiff_t (*backward_work)(const Sizes&, int parts);
+    std::ptrdiff_t (*products_work)(const Sizes&);
     void (*pack_forward)(const Forward<T>&, int part, int parts);
     void (*pack_backward)(const Backward<T>&, int part, int parts);
-    void (*forward)(const Forward<T>&, std::ptrdiff_t begin, std::ptrdiff_t end, int part, int parts);
-    void (*backward)(const Backward<T>&, std::ptrdiff_t begin, std::ptrdiff_t end, int part, int parts);
+    void (*pack_products)(const Products<T>&, int part, int parts);
+    void (*forward)(const Forward<T>&, const Share&, int part, int parts);
+    void (*backward)(const Backward<T>&, const Share&, int part, int parts);
+    void (*products)(const Products<T>&, int part, int parts);
 };
 
 }  // namespace gatewise

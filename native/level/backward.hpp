@@ -10,20 +10,23 @@ struct BackwardKernel {
     using V = typename C::Vector;
     using S = Scalar<V>;
     using Row = BackwardRow<S>;
-    static constexpr int kVectors = kPanelVectors;
-    static constexpr std::ptrdiff_t kWidth = kVectors * kLanes<V>;
+    static constexpr std::ptrdiff_t kWidth = kPanelVectors * kLanes<V>;
     static constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(S)};
 
     struct Layout {
-        std::ptrdiff_t panels, K, W_hh, parts, part_size, size;
+        std::ptrdiff_t panels, hr_panels, K, W_hh, W_hr, parts, part_size, m, size;
 
-        Layout(const Sizes& size_of, int num_parts) {
-            panels = (size_of.H + kWidth - 1) / kWidth;
-            K = C::kBlocks * size_of.H;
-            const std::ptrdiff_t sequences = (size_of.N + num_parts - 1) / num_parts;
-            W_hh = 0;  // [panels,K,kWidth]
-            parts = rounded_up(panels * kWidth * K, kAlign);
-            part_size = rounded_up(sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);  // the rows of a step
+        Layout(const Sizes& of, int num_parts) {
+            panels = (of.P + kWidth - 1) / kWidth;
+            hr_panels = of.has_projection ? (of.H + kWidth - 1) / kWidth : 0;
+            K = C::kBlocks * of.H;
+            const std::ptrdiff_t sequences = (of.N + num_parts - 1) / num_parts;
+            W_hh = 0;                            // [panels,K,kWidth]
+            W_hr = W_hh + panels * kWidth * K;   // [hr_panels,P,kWidth]
+            parts = rounded_up(W_hr + hr_panels * kWidth * of.P, kAlign);
+            // Each part: the rows of a step; dL/d(o * tanh(c_t)) [sequences,H], if it is projected.
+            m = rounded_up(sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
+            part_size = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);
             size = parts + num_parts * part_size;
         }
     };
@@ -32,96 +35,143 @@ struct BackwardKernel {
 
     static void pack(const Backward<S>& call, int part, int parts) {
         const Layout layout(call.size, parts);
+        const std::ptrdiff_t H = call.size.H, P = call.size.P;
         for (std::ptrdiff_t p = layout.panels * part / parts; p < layout.panels * (part + 1) / parts; ++p) {
-            pack_columns<V, kVectors>(call.W_hh, layout.K, call.size.H, p * kWidth, call.work + layout.W_hh + p * layout.K * kWidth);
+            pack_columns<V, kPanelVectors>(call.W_hh, layout.K, P, p * kWidth, call.work + layout.W_hh + p * layout.K * kWidth);
+        }
+        for (std::ptrdiff_t p = layout.hr_panels * part / parts; p < layout.hr_panels * (part + 1) / parts; ++p) {
+            pack_columns<V, kPanelVectors>(call.W_hr, P, H, p * kWidth, call.work + layout.W_hr + p * P * kWidth);
         }
     }
 
     // dh_{t-1} = da W_hh.
-    struct HiddenTile {
-        static constexpr int kVectors = BackwardKernel::kVectors;
-        const Row* rows;
-        const S* W_hh;
-        std::ptrdiff_t K, H;
+    struct ToHidden {
+        std::ptrdiff_t first;  // where the blocks of W_hh begin in da
 
-        template <int Rows, int Panels>
-        [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
-            Array<const S*, Rows> da;
-            for (int r = 0; r < Rows; ++r) da[r] = rows[first + r].da + C::kFirstRecurrent * H;
-            Array<Array<V, kVectors * Panels>, Rows> sums;
-            multiply<V, Rows, kVectors, Panels>(da, W_hh + panel * K * kWidth, K, sums);
-#pragma GCC unroll 8
-            for (int r = 0; r < Rows; ++r) {
-                S* const dh = rows[first + r].dh;
-#pragma GCC unroll 8
-                for (int v = 0; v < kVectors * Panels; ++v) {
-                    const std::ptrdiff_t u = panel * kWidth + v * kLanes<V>;
-                    store_upto(dh, C::kKeepsHidden ? sums[r][v] + load_upto<V>(dh, u, H) : sums[r][v], u, H);
-                }
-            }
+        const S* left(const Row& row) const { return row.da + first; }
+        GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t P) const {
+            store_upto(row.dh, C::kKeepsHidden ? sum + load_upto<V>(row.dh, u, P) : sum, u, P);
         }
     };
 
-    static void run(const Backward<S>& call, std::ptrdiff_t begin, std::ptrdiff_t end, int part, int parts) {
-        const auto& [T, N, I, H] = call.size;
+    // dm = dh_t W_hr.
+    struct ToUnprojected {
+        const S* left(const Row& row) const { return row.dh; }
+        GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t H) const { store_upto(row.dm, sum, u, H); }
+    };
+
+    static void run(const Backward<S>& call, const Share& share, int part, int parts) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
         const Layout layout(call.size, parts);
-        Row* const rows = static_cast<Row*>(static_cast<void*>(call.work + layout.parts + part * layout.part_size));
-        std::ptrdiff_t longest = 0;
-        for (std::ptrdiff_t n = begin; n < end; ++n) {
-            const std::ptrdiff_t steps = steps_of(call.lengths, n, T);
-            if (steps > longest) longest = steps;
-            copy_or_zero(call.dh_n.data ? call.dh_n.row(0, n) : nullptr, call.dh_0 + n * H, H);
-            if (C::kHasCellState) copy_or_zero(call.dc_n.data ? call.dc_n.row(0, n) : nullptr, call.dc_0 + n * H, H);
-            for (std::ptrdiff_t t = steps; t < T; ++t) copy_or_zero(nullptr, call.da + (t * N + n) * C::kGradients * H, C::kGradients * H);
-        }
-        for (std::ptrdiff_t s = longest - 1; s >= 0; --s) {
-            const std::ptrdiff_t count = list_rows(call, begin, end, s, rows);
-            for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(rows[k], H);
-            const HiddenTile tile{rows, call.work + layout.W_hh, layout.K, H};
-            for_each_tile(0, count, layout.panels, tile);
+        S* const own = call.work + layout.parts + part * layout.part_size;
+        Row* const rows = static_cast<Row*>(static_cast<void*>(own));
+        const ProductTile<V, Row, ToHidden> to_hidden{rows, call.work + layout.W_hh, layout.K, P, {C::kFirstRecurrent * H}};
+        const ProductTile<V, Row, ToUnprojected> to_unprojected{rows, call.work + layout.W_hr, P, H, {}};
+
+        start(call, share);
+        for (std::ptrdiff_t s = longest_of(call.steps, share, T) - 1; s >= 0; --s) {
+            const std::ptrdiff_t count = list_rows(call, share, s, own + layout.m, rows);
+            for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k]);
+            if constexpr (C::kMayProject) for_each_tile(0, count, layout.hr_panels, to_unprojected);
+            for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k]);
+            for_each_tile(0, count, layout.panels, to_hidden);
         }
     }
 
-    [[gnu::noinline]] static void gate_gradients(const Row& row, std::ptrdiff_t H) {
-        for (std::ptrdiff_t u = 0; u < H; u += kLanes<V>) {
-            V dh = load_upto<V>(row.dh, u, H);
-            if (row.dy) dh = dh + load_upto<V>(row.dy, u, H);
-            C::backward(row, dh, u, H);
+    // dh_0 and dc_0 hold dh_t and dc_t from the start; padding is zero.
+    static void start(const Backward<S>& call, const Share& share) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
+            copy_or_zero<S>(call.dh_n.data ? row_at(call.dh_n, n) : nullptr, call.dh_0 + n * P, P);
+            if (C::kHasCellState) copy_or_zero<S>(call.dc_n.data ? row_at(call.dc_n, n) : nullptr, call.dc_0 + n * H, H);
+            if (call.steps.offsets) continue;
+            for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
+                const std::ptrdiff_t number = t * N + n;
+                zero(call.da + number * C::kGradients * H, C::kGradients * H);
+                if (call.dh) zero(call.dh + number * P, P);
+                if (call.dh_norm) call.dh_norm[number] = 0;
+                if (C::kHasCellState && call.dc) zero(call.dc + number * H, H);
+                if (C::kHasCellState && call.dc_norm) call.dc_norm[number] = 0;
+            }
         }
+    }
+
+    // dh_t, in place of the part of it that came through later steps; the step's own output may add to it.
+    [[gnu::noinline]] static void total_gradient(const Backward<S>& call, const Row& row) {
+        const std::ptrdiff_t P = call.size.P;
+        if (row.dy) {
+            for (std::ptrdiff_t u = 0; u < P; u += kLanes<V>) {
+                store_upto(row.dh, load_upto<V>(row.dh, u, P) + load_upto<V>(row.dy, u, P), u, P);
+            }
+        }
+        if (call.dh) copy(row.dh, call.dh + row.number * P, P);
+        if (call.dh_norm) call.dh_norm[row.number] = norm(row.dh, P);
+    }
+
+    [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row) {
+        const std::ptrdiff_t H = call.size.H;
+        S* const dc_t = C::kHasCellState && call.dc ? call.dc + row.number * H : nullptr;
+        const S* const dh = call.size.has_projection ? row.dm : row.dh;
+        SquareSum squares;
+        for (std::ptrdiff_t u = 0; u < H; u += kLanes<V>) {
+            const V dc = C::backward(row, load_upto<V>(dh, u, H), u, H);
+            if (dc_t) store_upto(dc_t, dc, u, H);
+            if (C::kHasCellState && call.dc_norm) squares.add(dc);
+        }
+        if (C::kHasCellState && call.dc_norm) call.dc_norm[row.number] = squares.root();
+    }
+
+    // In double: the square of a vanishing gradient is no float any more.
+    struct SquareSum {
+        typename Traits<V>::Wide sum{};
+
+        GATEWISE_INLINE void add(V v) {
+            const auto wide = __builtin_convertvector(v, typename Traits<V>::Wide);
+            sum += wide * wide;
+        }
+
+        double root() const {
+            double total = 0;
+            for (int lane = 0; lane < kLanes<V>; ++lane) total += sum[lane];
+            return __builtin_sqrt(total);
+        }
+    };
+
+    static double norm(const S* values, std::ptrdiff_t n) {
+        SquareSum squares;
+        for (std::ptrdiff_t u = 0; u < n; u += kLanes<V>) squares.add(load_upto<V>(values, u, n));
+        return squares.root();
     }
 
     // The s-th steps of the sequences that have so many; returns how many there are.
-    static std::ptrdiff_t list_rows(const Backward<S>& call, std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t s, Row* rows) {
-        const auto& [T, N, I, H] = call.size;
+    static std::ptrdiff_t list_rows(const Backward<S>& call, const Share& share, std::ptrdiff_t s, S* dm, Row* rows) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
         std::ptrdiff_t count = 0;
-        for (std::ptrdiff_t n = begin; n < end; ++n) {
-            const std::ptrdiff_t steps = steps_of(call.lengths, n, T);
-            if (s >= steps) continue;
-            const std::ptrdiff_t t = call.is_reverse ? steps - 1 - s : s;
-            const std::ptrdiff_t before = call.is_reverse ? t + 1 : t - 1;
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
+            if (s >= length_of(call.steps, n, T)) continue;
+            const Place place = place_of(call.steps, s, n, T);
+            const std::ptrdiff_t number = row_of(call.steps, place.t, n, N);
+            const S* const c_prev = !C::kHasCellState ? nullptr
+                                    : place.is_first  ? row_at(call.c_0, n)
+                                                      : call.kept + row_of(call.steps, place.before, n, N) * H;
             rows[count] = {
-                .dy = call.dy.data ? call.dy.row(t, n) : nullptr,
-                .h = call.y.row(t, n),
-                .h_prev = s == 0 ? call.h_0.row(0, n) : call.y.row(before, n),
-                .c_prev = !C::kHasCellState ? nullptr : s == 0 ? call.c_0.row(0, n) : call.kept + (before * N + n) * H,
-                .gates = C::kKeepsMore ? call.gates + (t * N + n) * C::kBlocks * H : nullptr,
-                .kept = C::kKeepsMore ? call.kept + (t * N + n) * H : nullptr,
-                .dh = call.dh_0 + n * H,
+                .dy = call.dy.data ? row_at(call.dy, call.steps, place.t, n) : nullptr,
+                .dgates = call.dgates ? call.dgates + number * C::kBlocks * H : nullptr,
+                .dcell = call.dcells ? call.dcells + number * H : nullptr,
+                .h = row_at(call.y, call.steps, place.t, n),
+                .h_prev = place.is_first ? row_at(call.h_0, n) : row_at(call.y, call.steps, place.before, n),
+                .c_prev = c_prev,
+                .gates = C::kKeepsMore ? call.gates + number * C::kBlocks * H : nullptr,
+                .kept = C::kKeepsMore ? call.kept + number * H : nullptr,
+                .dh = call.dh_0 + n * P,
                 .dc = C::kHasCellState ? call.dc_0 + n * H : nullptr,
-                .da = call.da + (t * N + n) * C::kGradients * H,
+                .da = call.da + number * C::kGradients * H,
+                .dm = has_projection ? dm + (n - share.begin) / share.stride * H : nullptr,
+                .number = number,
             };
             ++count;
         }
         return count;
-    }
-
-    static void copy_or_zero(const S* from, S* to, std::ptrdiff_t n) {
-        const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(S);
-        if (from) {
-            __builtin_memcpy(to, from, bytes);
-        } else {
-            __builtin_memset(to, 0, bytes);
-        }
     }
 };
 

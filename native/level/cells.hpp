@@ -15,8 +15,9 @@ template <class S>
 struct ForwardRow {
     const S* x;       // [I]
     S* a;             // [panels * width], in the order of the panels
-    const S* h_prev;  // [H]
-    S* h;             // [H]
+    const S* h_prev;  // [P]
+    S* h;             // [H] h_t; with a projection o * tanh(c_t), from which
+    S* y;             // [P] h_t is made
     S* c;             // [H], c_{t-1} in, c_t out; LSTM only
     S* gates;         // [G*H] or null
     S* kept;          // [H] or null
@@ -24,24 +25,33 @@ struct ForwardRow {
 
 template <class S>
 struct BackwardRow {
-    const S* dy;      // [H] or null
-    const S* h;       // [H]
-    const S* h_prev;  // [H]
-    const S* c_prev;  // [H]; LSTM only
-    const S* gates;   // [G*H]
-    const S* kept;    // [H]
-    S* dh;            // [H] in: dL/dh_t through later steps; out: what reaches h_{t-1} beside W_hh
-    S* dc;            // [H] in: dL/dc_t through later steps; out: dL/dc_{t-1}; LSTM only
-    S* da;            // [kGradients * H] out
+    const S* dy;          // [P] or null
+    const S* dgates;      // [G*H] or null
+    const S* dcell;       // [H] or null
+    const S* h;           // [P]
+    const S* h_prev;      // [P]
+    const S* c_prev;      // [H]; LSTM only
+    const S* gates;       // [G*H]
+    const S* kept;        // [H]
+    S* dh;                // [P] in: dL/dh_t through later steps; out: what reaches h_{t-1} beside W_hh
+    S* dc;                // [H] in: dL/dc_t through later steps; out: dL/dc_{t-1}; LSTM only
+    S* da;                // [kGradients * H] out
+    S* dm;                // [H] dL/d(o * tanh(c_t)); with a projection
+    std::ptrdiff_t number;  // among [R,...]
 };
 
 // kBlocks: G; kUnits: vectors of units in a panel; kGradients: blocks of da; kFirstRecurrent: the first block of da that belongs to W_hh;
-// kKeepsHidden: whether h_{t-1} also reaches h_t beside W_hh; kKeepsMore: whether backward needs gates and kept, not h alone.
+// kKeepsHidden: whether h_{t-1} also reaches h_t beside W_hh; kKeepsMore: whether backward needs gates and kept, not h alone; kMayProject: whether
+// a projection may follow (it has no panels where there is none); block_of(b): which block of the rows of W_ih belongs to block b of da.
+//
+// Forward comes in two halves, begin and finish: the rows of a tile do the first, then the second, so that no row waits for its own
+// activations while others could work (3 to 15 % of an LSTM's or GRU's time). Backward returns dL/dc_t, of which the LSTM makes use.
 template <class V, V (*activation)(V), V (*through)(V, V)>
 struct RnnCell {
     using Vector = V;
     static constexpr int kBlocks = 1, kUnits = kPanelVectors, kGradients = 1, kFirstRecurrent = 0;
-    static constexpr bool kHasCellState = false, kKeepsHidden = false, kKeepsMore = false;
+    static constexpr bool kHasCellState = false, kKeepsHidden = false, kKeepsMore = false, kMayProject = false;
+    static constexpr int block_of(int block) { return block; }
 
     using Halfway = V;
     GATEWISE_INLINE static Halfway begin(const ForwardRow<Scalar<V>>&, const V* a, const V* s, std::ptrdiff_t, std::ptrdiff_t) {
@@ -52,9 +62,9 @@ struct RnnCell {
         store_upto(row.h, activation(a), u, H);
     }
 
-    GATEWISE_INLINE static void backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
-        const V da = through(dh, load_upto<V>(row.h, u, H));
-        store_upto(row.da, da, u, H);
+    GATEWISE_INLINE static V backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
+        store_upto(row.da, through(dh, load_upto<V>(row.h, u, H)), u, H);
+        return V{};
     }
 };
 
@@ -85,6 +95,12 @@ GATEWISE_INLINE V sigmoid_slope(V y) {
     return y * (1 - y);
 }
 
+// A gate's gradient with what reaches it as a result of its own: block `gate` of dgates [G*H], where there is any.
+template <class V>
+GATEWISE_INLINE V plus(V gradient, const Scalar<V>* dgates, int gate, std::ptrdiff_t u, std::ptrdiff_t H) {
+    return dgates ? gradient + load_upto<V>(dgates + gate * H, u, H) : gradient;
+}
+
 template <class V>
 using RnnTanhCell = RnnCell<V, tanh<V>, through_tanh<V>>;
 template <class V>
@@ -94,7 +110,8 @@ template <class V>
 struct LstmCell {
     using Vector = V;
     static constexpr int kBlocks = 4, kUnits = 1, kGradients = 4, kFirstRecurrent = 0;
-    static constexpr bool kHasCellState = true, kKeepsHidden = false, kKeepsMore = true;
+    static constexpr bool kHasCellState = true, kKeepsHidden = false, kKeepsMore = true, kMayProject = true;
+    static constexpr int block_of(int block) { return block; }
 
     struct Halfway {
         V c, a_o;
@@ -121,18 +138,24 @@ struct LstmCell {
         if (row.gates) store_upto(row.gates + 3 * H, o, u, H);
     }
 
-    GATEWISE_INLINE static void backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
+    GATEWISE_INLINE static V backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
         const V i = load_upto<V>(row.gates + 0 * H, u, H);
         const V f = load_upto<V>(row.gates + 1 * H, u, H);
         const V g = load_upto<V>(row.gates + 2 * H, u, H);
         const V o = load_upto<V>(row.gates + 3 * H, u, H);
         const V tanh_c = tanh(load_upto<V>(row.kept, u, H));
-        const V dc = fma(dh * o, tanh_slope(tanh_c), load_upto<V>(row.dc, u, H));
-        store_upto(row.da + 0 * H, dc * g * sigmoid_slope(i), u, H);
-        store_upto(row.da + 1 * H, dc * load_upto<V>(row.c_prev, u, H) * sigmoid_slope(f), u, H);
-        store_upto(row.da + 2 * H, dc * i * tanh_slope(g), u, H);
-        store_upto(row.da + 3 * H, dh * tanh_c * sigmoid_slope(o), u, H);
+        V dc = fma(dh * o, tanh_slope(tanh_c), load_upto<V>(row.dc, u, H));
+        if (row.dcell) dc = dc + load_upto<V>(row.dcell, u, H);
+        const V di = plus(dc * g, row.dgates, 0, u, H);
+        const V df = plus(dc * load_upto<V>(row.c_prev, u, H), row.dgates, 1, u, H);
+        const V dg = plus(dc * i, row.dgates, 2, u, H);
+        const V d_o = plus(dh * tanh_c, row.dgates, 3, u, H);
+        store_upto(row.da + 0 * H, di * sigmoid_slope(i), u, H);
+        store_upto(row.da + 1 * H, df * sigmoid_slope(f), u, H);
+        store_upto(row.da + 2 * H, dg * tanh_slope(g), u, H);
+        store_upto(row.da + 3 * H, d_o * sigmoid_slope(o), u, H);
         store_upto(row.dc, dc * f, u, H);
+        return dc;
     }
 };
 
@@ -140,7 +163,8 @@ template <class V>
 struct GruCell {
     using Vector = V;
     static constexpr int kBlocks = 3, kUnits = 1, kGradients = 4, kFirstRecurrent = 1;
-    static constexpr bool kHasCellState = false, kKeepsHidden = true, kKeepsMore = true;
+    static constexpr bool kHasCellState = false, kKeepsHidden = true, kKeepsMore = true, kMayProject = false;
+    static constexpr int block_of(int block) { return (block + 2) % 3; }  // n r z
 
     struct Halfway {
         V a_n, a_z;
@@ -165,16 +189,19 @@ struct GruCell {
         }
     }
 
-    GATEWISE_INLINE static void backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
+    GATEWISE_INLINE static V backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
         const V r = load_upto<V>(row.gates + 0 * H, u, H);
         const V z = load_upto<V>(row.gates + 1 * H, u, H);
         const V n = load_upto<V>(row.gates + 2 * H, u, H);
-        const V dn = dh * (1 - z) * tanh_slope(n);
+        const V dn = plus(dh * (1 - z), row.dgates, 2, u, H) * tanh_slope(n);  // of n's preactivation, as the two below
+        const V dr = plus(dn * load_upto<V>(row.kept, u, H), row.dgates, 0, u, H) * sigmoid_slope(r);
+        const V dz = plus(dh * (load_upto<V>(row.h_prev, u, H) - n), row.dgates, 1, u, H) * sigmoid_slope(z);
         store_upto(row.da + 0 * H, dn, u, H);
-        store_upto(row.da + 1 * H, dn * load_upto<V>(row.kept, u, H) * sigmoid_slope(r), u, H);
-        store_upto(row.da + 2 * H, dh * (load_upto<V>(row.h_prev, u, H) - n) * sigmoid_slope(z), u, H);
+        store_upto(row.da + 1 * H, dr, u, H);
+        store_upto(row.da + 2 * H, dz, u, H);
         store_upto(row.da + 3 * H, r * dn, u, H);
         store_upto(row.dh, dh * z, u, H);
+        return V{};
     }
 };
 

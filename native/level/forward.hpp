@@ -3,17 +3,12 @@
 #pragma once
 
 #include "cells.hpp"
+#include "steps.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
 
 // The preactivations of a block of steps stay within this: half of a small second-level cache.
 inline constexpr std::ptrdiff_t kBlockBytes = 256 * 1024;
-
-GATEWISE_INLINE std::ptrdiff_t rounded_up(std::ptrdiff_t n, std::ptrdiff_t unit) { return (n + unit - 1) / unit * unit; }
-
-GATEWISE_INLINE std::ptrdiff_t steps_of(const std::int64_t* lengths, std::ptrdiff_t n, std::ptrdiff_t T) {
-    return lengths ? static_cast<std::ptrdiff_t>(lengths[n]) : T;
-}
 
 template <class C>
 struct ForwardKernel {
@@ -23,25 +18,30 @@ struct ForwardKernel {
     static constexpr int kVectors = C::kBlocks * C::kUnits;
     static constexpr std::ptrdiff_t kWidth = kVectors * kLanes<V>;      // columns of a panel
     static constexpr std::ptrdiff_t kUnits = C::kUnits * kLanes<V>;     // units of a panel
+    static constexpr std::ptrdiff_t kProjected = kPanelVectors * kLanes<V>;  // columns of a panel of W_hr
     static constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(S)};
 
     // Where everything lies in the workspace, in elements.
     struct Layout {
-        std::ptrdiff_t panels, W_ih, W_hh, b_ih, b_hh, parts, part_size, block_steps, a, size;
+        std::ptrdiff_t panels, hr_panels, W_ih, W_hh, W_hr, b_ih, b_hh, parts, part_size, block_steps, m, a, size;
 
-        Layout(const Sizes& size_of, int num_parts) {
-            panels = (size_of.H + kUnits - 1) / kUnits;
+        Layout(const Sizes& of, int num_parts) {
+            panels = (of.H + kUnits - 1) / kUnits;
+            hr_panels = of.has_projection ? (of.P + kProjected - 1) / kProjected : 0;
             const std::ptrdiff_t columns = panels * kWidth;
-            const std::ptrdiff_t sequences = (size_of.N + num_parts - 1) / num_parts;
+            const std::ptrdiff_t sequences = (of.N + num_parts - 1) / num_parts;
             const std::ptrdiff_t fitting = kBlockBytes / (columns * sequences * std::ptrdiff_t{sizeof(S)});
-            block_steps = fitting < 1 ? 1 : fitting > size_of.T ? size_of.T : fitting;
-            W_ih = 0;  // [panels,I,kWidth]
-            W_hh = W_ih + columns * size_of.I;  // [panels,H,kWidth]
-            b_ih = W_hh + columns * size_of.H;  // [panels,kWidth]
+            block_steps = fitting < 1 ? 1 : fitting > of.T ? of.T : fitting;
+            W_ih = 0;                              // [panels,I,kWidth]
+            W_hh = W_ih + columns * of.I;          // [panels,P,kWidth]
+            W_hr = W_hh + columns * of.P;          // [hr_panels,H,kProjected]
+            b_ih = W_hr + hr_panels * kProjected * of.H;  // [panels,kWidth]
             b_hh = b_ih + columns;
             parts = rounded_up(b_hh + columns, kAlign);
-            // Each part: the rows of a block, then their preactivations [block_steps*sequences,panels*kWidth].
-            a = rounded_up(block_steps * sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
+            // Each part: the rows of a block; o * tanh(c_t) of a step [sequences,H], if it is projected; the block's preactivations
+            // [block_steps*sequences,panels*kWidth].
+            m = rounded_up(block_steps * sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
+            a = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);
             part_size = rounded_up(a + block_steps * sequences * columns, kAlign);
             size = parts + num_parts * part_size;
         }
@@ -50,14 +50,17 @@ struct ForwardKernel {
     static std::ptrdiff_t work(const Sizes& size, int parts) { return Layout(size, parts).size; }
 
     static void pack(const Forward<S>& call, int part, int parts) {
-        const auto& [T, N, I, H] = call.size;
+        const auto& [T, N, I, H, P, has_projection] = call.size;
         const Layout layout(call.size, parts);
         for (std::ptrdiff_t p = layout.panels * part / parts; p < layout.panels * (part + 1) / parts; ++p) {
             const std::ptrdiff_t first = p * kUnits;
             pack_rows<V, C::kBlocks, C::kUnits>(call.W_ih, H, I, first, call.work + layout.W_ih + p * I * kWidth);
-            pack_rows<V, C::kBlocks, C::kUnits>(call.W_hh, H, H, first, call.work + layout.W_hh + p * H * kWidth);
+            pack_rows<V, C::kBlocks, C::kUnits>(call.W_hh, H, P, first, call.work + layout.W_hh + p * P * kWidth);
             pack_bias(call.b_ih, H, first, call.work + layout.b_ih + p * kWidth);
             pack_bias(call.b_hh, H, first, call.work + layout.b_hh + p * kWidth);
+        }
+        for (std::ptrdiff_t p = layout.hr_panels * part / parts; p < layout.hr_panels * (part + 1) / parts; ++p) {
+            pack_rows<V, 1, kPanelVectors>(call.W_hr, P, H, p * kProjected, call.work + layout.W_hr + p * H * kProjected);
         }
     }
 
@@ -90,19 +93,19 @@ struct ForwardKernel {
         }
     };
 
-    // h_t from h_{t-1} and a.
+    // h_t, or what is projected to it, from h_{t-1} and a.
     struct StepTile {
         static constexpr int kVectors = ForwardKernel::kVectors;
         const Row* rows;
         const S *W_hh, *b_hh;
-        std::ptrdiff_t H;
+        std::ptrdiff_t H, P;
 
         template <int Rows, int Panels>
         [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
             Array<const S*, Rows> h_prev;
             for (int r = 0; r < Rows; ++r) h_prev[r] = rows[first + r].h_prev;
             Array<Array<V, kVectors * Panels>, Rows> sums;
-            multiply<V, Rows, kVectors, Panels>(h_prev, W_hh + panel * H * kWidth, H, sums);
+            multiply<V, Rows, kVectors, Panels>(h_prev, W_hh + panel * P * kWidth, P, sums);
             constexpr int units = C::kUnits * Panels;
             Array<Array<typename C::Halfway, units>, Rows> halfway;
             for (int r = 0; r < Rows; ++r) {
@@ -126,66 +129,83 @@ struct ForwardKernel {
         }
     };
 
-    static void run(const Forward<S>& call, std::ptrdiff_t begin, std::ptrdiff_t end, int part, int parts) {
-        const auto& [T, N, I, H] = call.size;
+    // h_t = W_hr m.
+    struct Projection {
+        const S* left(const Row& row) const { return row.h; }
+        GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t P) const { store_upto(row.y, sum, u, P); }
+    };
+
+    static void run(const Forward<S>& call, const Share& share, int part, int parts) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
         const Layout layout(call.size, parts);
         S* const own = call.work + layout.parts + part * layout.part_size;
         Row* const rows = static_cast<Row*>(static_cast<void*>(own));
-        std::ptrdiff_t longest = 0;
-        for (std::ptrdiff_t n = begin; n < end; ++n) {
-            const std::ptrdiff_t steps = steps_of(call.lengths, n, T);
-            if (steps > longest) longest = steps;
-            if (C::kHasCellState) copy(call.c_0.row(0, n), call.c_n + n * H, H);
-            for (std::ptrdiff_t t = steps; t < T; ++t) zero(call.y.row(t, n), H);
-        }
+        const StepTile step{rows, call.work + layout.W_hh, call.work + layout.b_hh, H, P};
+        const ProjectionTile input{rows, call.work + layout.W_ih, call.work + layout.b_ih, I};
+        const ProductTile<V, Row, Projection> projected{rows, call.work + layout.W_hr, H, P, {}};
+
+        start(call, share);
+        const std::ptrdiff_t longest = longest_of(call.steps, share, T);
         for (std::ptrdiff_t block = 0; block < longest; block += layout.block_steps) {
             const std::ptrdiff_t block_end = block + layout.block_steps < longest ? block + layout.block_steps : longest;
-            const std::ptrdiff_t count = list_rows(call, begin, end, block, block_end, layout, own, rows);
-            const ProjectionTile projection{rows, call.work + layout.W_ih, call.work + layout.b_ih, I};
-            for_each_tile(0, count, layout.panels, projection);
-            const StepTile step{rows, call.work + layout.W_hh, call.work + layout.b_hh, H};
+            for_each_tile(0, list_rows(call, share, block, block_end, layout, own, rows), layout.panels, input);
             std::ptrdiff_t first = 0;
             for (std::ptrdiff_t s = block; s < block_end; ++s) {
                 std::ptrdiff_t last = first;
-                for (std::ptrdiff_t n = begin; n < end; ++n) last += steps_of(call.lengths, n, T) > s ? 1 : 0;
+                for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) last += length_of(call.steps, n, T) > s ? 1 : 0;
                 for_each_tile(first, last, layout.panels, step);
+                if constexpr (C::kMayProject) for_each_tile(first, last, layout.hr_panels, projected);
                 first = last;
             }
         }
-        for (std::ptrdiff_t n = begin; n < end; ++n) {
-            const std::ptrdiff_t steps = steps_of(call.lengths, n, T);
-            copy(steps == 0 ? call.h_0.row(0, n) : call.y.row(call.is_reverse ? 0 : steps - 1, n), call.h_n + n * H, H);
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
+            const std::ptrdiff_t length = length_of(call.steps, n, T);
+            const std::ptrdiff_t last = call.steps.is_reverse ? 0 : length - 1;
+            copy<S>(length == 0 ? row_at(call.h_0, n) : row_at(call.y, call.steps, last, n), call.h_n + n * P, P);
+        }
+    }
+
+    // c_n holds c_t from the start; padding is zero.
+    static void start(const Forward<S>& call, const Share& share) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
+            if (C::kHasCellState) copy<S>(row_at(call.c_0, n), call.c_n + n * H, H);
+            if (call.steps.offsets) continue;
+            for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
+                zero(row_at(call.y, call.steps, t, n), P);
+                if (!call.gates) continue;
+                zero(call.gates + (t * N + n) * C::kBlocks * H, C::kBlocks * H);
+                zero(call.kept + (t * N + n) * H, H);
+            }
         }
     }
 
     // The rows of steps block .. block_end-1, step by step, of the sequences that are still running; returns how many there are.
-    static std::ptrdiff_t list_rows(const Forward<S>& call, std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t block,
+    static std::ptrdiff_t list_rows(const Forward<S>& call, const Share& share, std::ptrdiff_t block,
                                     std::ptrdiff_t block_end, const Layout& layout, S* own, Row* rows) {
-        const auto& [T, N, I, H] = call.size;
+        const auto& [T, N, I, H, P, has_projection] = call.size;
         std::ptrdiff_t count = 0;
         for (std::ptrdiff_t s = block; s < block_end; ++s) {
-            for (std::ptrdiff_t n = begin; n < end; ++n) {
-                const std::ptrdiff_t steps = steps_of(call.lengths, n, T);
-                if (s >= steps) continue;
-                const std::ptrdiff_t t = call.is_reverse ? steps - 1 - s : s;
-                const std::ptrdiff_t before = call.is_reverse ? t + 1 : t - 1;
+            for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
+                if (s >= length_of(call.steps, n, T)) continue;
+                const Place place = place_of(call.steps, s, n, T);
+                const std::ptrdiff_t number = row_of(call.steps, place.t, n, N);
+                S* const y = row_at(call.y, call.steps, place.t, n);
                 rows[count] = {
-                    .x = call.x.row(t, n),
+                    .x = row_at(call.x, call.steps, place.t, n),
                     .a = own + layout.a + count * layout.panels * kWidth,
-                    .h_prev = s == 0 ? call.h_0.row(0, n) : call.y.row(before, n),
-                    .h = call.y.row(t, n),
+                    .h_prev = place.is_first ? row_at(call.h_0, n) : row_at(call.y, call.steps, place.before, n),
+                    .h = has_projection ? own + layout.m + (n - share.begin) / share.stride * H : y,
+                    .y = y,
                     .c = C::kHasCellState ? call.c_n + n * H : nullptr,
-                    .gates = call.gates ? call.gates + (t * N + n) * C::kBlocks * H : nullptr,
-                    .kept = call.kept ? call.kept + (t * N + n) * H : nullptr,
+                    .gates = call.gates ? call.gates + number * C::kBlocks * H : nullptr,
+                    .kept = call.gates ? call.kept + number * H : nullptr,
                 };
                 ++count;
             }
         }
         return count;
     }
-
-    static void copy(const S* from, S* to, std::ptrdiff_t n) { __builtin_memcpy(to, from, static_cast<std::size_t>(n) * sizeof(S)); }
-    static void zero(S* to, std::ptrdiff_t n) { __builtin_memset(to, 0, static_cast<std::size_t>(n) * sizeof(S)); }
 };
 
 }  // namespace gatewise::GATEWISE_LEVEL

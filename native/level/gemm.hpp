@@ -129,4 +129,29 @@ void pack_columns(const Scalar<V>* matrix, std::ptrdiff_t K, std::ptrdiff_t H, s
     }
 }
 
+// Rows times packed columns where nothing else happens on the tile. `Operands` says of a row where its left factor [K] is (`left`) and what
+// becomes of a vector of its results, the columns u .. u + lanes - 1 of `columns` (`put`).
+template <class V, class Row, class Operands>
+struct ProductTile {
+    static constexpr int kVectors = kPanelVectors;
+    const Row* rows;
+    const Scalar<V>* panels;  // [.,K,kVectors*lanes]
+    std::ptrdiff_t K, columns;
+    Operands operands;
+
+    template <int Rows, int Panels>
+    [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
+        constexpr std::ptrdiff_t width = kVectors * kLanes<V>;
+        Array<const Scalar<V>*, Rows> left;
+        for (int r = 0; r < Rows; ++r) left[r] = operands.left(rows[first + r]);
+        Array<Array<V, kVectors * Panels>, Rows> sums;
+        multiply<V, Rows, kVectors, Panels>(left, panels + panel * K * width, K, sums);
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+            for (int v = 0; v < kVectors * Panels; ++v) operands.put(rows[first + r], sums[r][v], panel * width + v * kLanes<V>, columns);
+        }
+    }
+};
+
 }  // namespace gatewise::GATEWISE_LEVEL

@@ -1,8 +1,7 @@
 // The table of one CPU level: GATEWISE_LEVEL is its namespace, the compiler flags are its instructions (native/CMakeLists.txt).
 #include "../kernels.hpp"
 #include "activations.hpp"
-#include "backward.hpp"
-#include "forward.hpp"
+#include "products.hpp"
 #include "vector.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
@@ -22,10 +21,13 @@ constexpr Recurrent<Scalar<typename C::Vector>> recurrent_of() {
     return {
         .forward_work = ForwardKernel<C>::work,
         .backward_work = BackwardKernel<C>::work,
+        .products_work = ProductsKernel<C>::work,
         .pack_forward = ForwardKernel<C>::pack,
         .pack_backward = BackwardKernel<C>::pack,
+        .pack_products = ProductsKernel<C>::pack,
         .forward = ForwardKernel<C>::run,
         .backward = BackwardKernel<C>::run,
+        .products = ProductsKernel<C>::run,
     };
 }
 

@@ -33,7 +33,7 @@ inline constexpr std::ptrdiff_t kVectorBytes = 16;
 using F32 = float __attribute__((vector_size(kVectorBytes)));
 using F64 = double __attribute__((vector_size(kVectorBytes)));
 
-// V: F32 or F64. The layout of its elements as IEEE 754 has it, and integers of the same width.
+// V: F32 or F64. The layout of its elements as IEEE 754 has it, integers of the same width, and as many elements in double.
 template <class V>
 struct Traits;
 
@@ -41,6 +41,7 @@ template <>
 struct Traits<F32> {
     using Scalar = float;
     using Bits = std::int32_t __attribute__((vector_size(kVectorBytes)));
+    using Wide = double __attribute__((vector_size(2 * kVectorBytes)));
     static constexpr int kMantissaBits = 23;
     static constexpr int kExponentBias = 127;
 };
@@ -49,6 +50,7 @@ template <>
 struct Traits<F64> {
     using Scalar = double;
     using Bits = std::int64_t __attribute__((vector_size(kVectorBytes)));
+    using Wide = F64;
     static constexpr int kMantissaBits = 52;
     static constexpr int kExponentBias = 1023;
 };

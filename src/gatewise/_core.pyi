@@ -55,18 +55,35 @@ def max_ulp(function: str, dtype: str) -> float:
     The largest error of a function, in units in the last place of the exact result, over all finite inputs.
     """
 
-def parts(cell: int, T: int, N: int, I: int, H: int, max_threads: int) -> int:
-    """How many threads a layer of this size is worth."""
-
-def work(is_double: bool, cell: int, T: int, N: int, I: int, H: int, parts: int, is_backward: bool) -> int:
-    """Elements of the workspace of `forward` or `backward`."""
-
-def forward(is_double: bool, cell: int, T: int, N: int, I: int, H: int, parts: int, is_reverse: bool, lengths: int, x: int, x_step: int, x_sequence: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_ih: int, W_hh: int, b_ih: int, b_hh: int, y: int, y_step: int, y_sequence: int, h_n: int, c_n: int, gates: int, kept: int, work: int) -> None:
+class Layer:
     """
-    One layer and direction over all steps; native/recurrent.hpp says what each address is. cell: RNN_TANH, RNN_RELU, LSTM, GRU.
+    Cell, sizes and type of one layer and direction. cell: RNN_TANH, RNN_RELU, LSTM, GRU; P: 0 for no projection.
     """
 
-def backward(is_double: bool, cell: int, T: int, N: int, I: int, H: int, parts: int, is_reverse: bool, lengths: int, dy: int, dy_step: int, dy_sequence: int, dh_n: int, dh_n_sequence: int, dc_n: int, dc_n_sequence: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_hh: int, y: int, y_step: int, y_sequence: int, gates: int, kept: int, da: int, dh_0: int, dc_0: int, work: int) -> None:
-    """
-    The gradients of the preactivations and of the initial states; native/recurrent.hpp says what each address is.
-    """
+    def __init__(self, cell: int, is_double: bool, T: int, N: int, I: int, H: int, P: int, max_threads: int) -> None: ...
+
+    @property
+    def parts(self) -> int:
+        """How many threads it is worth."""
+
+    def forward_work(self) -> int:
+        """Elements of the workspace of `forward`."""
+
+    def backward_work(self) -> int:
+        """Elements of the workspace of `backward`."""
+
+    def products_work(self) -> int:
+        """Elements of the workspace of `products`."""
+
+    def forward(self, is_reverse: bool, lengths: int, offsets: int, x: int, x_step: int, x_sequence: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_ih: int, W_hh: int, b_ih: int, b_hh: int, W_hr: int, y: int, y_step: int, y_sequence: int, h_n: int, c_n: int, gates: int, kept: int, work: int) -> None:
+        """All steps; native/recurrent.hpp says what each address is."""
+
+    def backward(self, is_reverse: bool, lengths: int, offsets: int, dy: int, dy_step: int, dy_sequence: int, dh_n: int, dh_n_sequence: int, dc_n: int, dc_n_sequence: int, dgates: int, dcells: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_hh: int, W_hr: int, y: int, y_step: int, y_sequence: int, gates: int, kept: int, da: int, dh_0: int, dc_0: int, dh: int, dc: int, dh_norm: int, dc_norm: int, work: int) -> None:
+        """
+        The gradients of the preactivations and of the initial states; native/recurrent.hpp says what each address is.
+        """
+
+    def products(self, is_reverse: bool, lengths: int, offsets: int, x: int, x_step: int, x_sequence: int, h_0: int, h_0_sequence: int, y: int, y_step: int, y_sequence: int, da: int, W_ih: int, dW_ih: int, dW_hh: int, db_ih: int, db_hh: int, dx: int, dx_step: int, dx_sequence: int, is_dx_added: bool, work: int) -> None:
+        """
+        The gradients of the weights and of x; native/recurrent.hpp says what each address is.
+        """

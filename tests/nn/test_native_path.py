@@ -137,7 +137,9 @@ def test_native_thread_count_does_not_matter(
     kind: dict[str, str], lengths: tuple[int, ...] | None, dtype: torch.dtype
 ) -> None:
     problem = Problem(**kind, **LARGE_ENOUGH_FOR_THREADS, lengths=lengths, bidirectional=True)
-    assert _native._core.parts(_native._CELLS[build_layer(problem).mode], 23, 11, 9, 149, 3) == 3
+    with threads(3):
+        kernel = _native.DirectionKernel(build_layer(problem).mode, 0, dtype, _native.StepShape(23, 11), 9, 149)
+    assert kernel.num_threads == 3
     results = []
     for count in (1, 2, 3):
         with threads(count):

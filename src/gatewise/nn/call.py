@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch.nn import RNNBase
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gatewise.cells import State
-from gatewise.nn.ragged import pack_like
+from gatewise.nn.ragged import lengths_of, pack_like
 from gatewise.nn.weights import equations_of, num_directions
 
 Lengths = Sequence[int] | Tensor | int
@@ -28,12 +29,21 @@ HiddenState = Tensor | tuple[Tensor, Tensor]
 class Call:
     """What a layer was asked to compute."""
 
-    inputs: Tensor  # (T, N, I)
+    data: Tensor  # (T, N, I), or (R, I) as it came packed: the steps of all sequences, R together
     initial: State  # hidden (L*D, N, P), cell (L*D, N, H)
     lengths: Tensor | None  # (N,) int64 on the CPU, 0..T; None: every sequence has all T steps
     is_batched: bool
     is_batch_first: bool
     packed: PackedSequence | None  # the input itself where it came packed
+
+    @cached_property
+    def inputs(self) -> Tensor:
+        """X (T, N, I), padded with zeros where it came packed."""
+        return self.padded(self.data)
+
+    def padded(self, rows: Tensor) -> Tensor:
+        """Bring values (R, *) of a packed call into (T, N, *), zero past each sequence's end; others are so already."""
+        return rows if self.packed is None else pad_packed_sequence(self.packed._replace(data=rows))[0]
 
 
 def read_call(
@@ -52,9 +62,9 @@ def read_call(
                 "lengths must not be given with a PackedSequence, which has its own; pass one or the other"
             )
         layer.check_input(inputs.data, inputs.batch_sizes)
-        padded, packed_lengths = pad_packed_sequence(inputs)
-        initial = _initial_state(layer, hx, padded, is_batched=True)
-        return Call(padded, initial, packed_lengths, is_batched=True, is_batch_first=False, packed=inputs)
+        packed_lengths = lengths_of(inputs)
+        initial = _initial_state(layer, hx, inputs.data, len(packed_lengths), is_batched=True)
+        return Call(inputs.data, initial, packed_lengths, is_batched=True, is_batch_first=False, packed=inputs)
     if inputs.dim() not in (2, 3):
         raise ValueError(f"{type(layer).__name__}: Expected input to be 2D or 3D, got {inputs.dim()}D instead")
     is_batched = inputs.dim() == 3
@@ -66,7 +76,7 @@ def read_call(
     if inputs.shape[0] == 0:
         raise RuntimeError(f"Expected sequence length to be larger than 0 in {type(layer).__name__}")
     checked_lengths = None if lengths is None else check_lengths(lengths, inputs.shape[0], inputs.shape[1], is_batched)
-    initial = _initial_state(layer, hx, inputs, is_batched)
+    initial = _initial_state(layer, hx, inputs, inputs.shape[1], is_batched)
     return Call(inputs, initial, checked_lengths, is_batched, layer.batch_first and is_batched, packed=None)
 
 
@@ -98,13 +108,13 @@ def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | Packed
     ----------
     call : Call
     output : Tensor
-        (T, N, D*P), zero past each sequence's end.
+        (T, N, D*P), zero past each sequence's end; for a packed call also (R, D*P), packed as the input.
     final : State
         hidden (L*D, N, P), cell (L*D, N, H).
     """
     returned: Tensor | PackedSequence = output
     if call.packed is not None:
-        returned = pack_like(output, call.packed)
+        returned = call.packed._replace(data=output) if output.dim() == 2 else pack_like(output, call.packed)
     elif not call.is_batched:
         returned = output.squeeze(1)
         final = final.map(lambda state: state.squeeze(1))
@@ -113,12 +123,14 @@ def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | Packed
     return returned, final.hidden if final.cell is None else (final.hidden, final.cell)
 
 
-def _initial_state(layer: RNNBase, hx: HiddenState | None, inputs: Tensor, is_batched: bool) -> State:
-    """Return the states before the first step, zeros where none were given; `inputs` is (T, N, I)."""
+def _initial_state(
+    layer: RNNBase, hx: HiddenState | None, inputs: Tensor, num_sequences: int, is_batched: bool
+) -> State:
+    """Return the states before the first step, where none were given zeros like `inputs`."""
     has_cell_state = equations_of(layer).has_cell_state
     rows = layer.num_layers * num_directions(layer)
-    hidden_shape = (rows, inputs.shape[1], layer.proj_size or layer.hidden_size)
-    cell_shape = (rows, inputs.shape[1], layer.hidden_size)
+    hidden_shape = (rows, num_sequences, layer.proj_size or layer.hidden_size)
+    cell_shape = (rows, num_sequences, layer.hidden_size)
     if hx is None:
         return State(inputs.new_zeros(hidden_shape), inputs.new_zeros(cell_shape) if has_cell_state else None)
     if has_cell_state != isinstance(hx, (tuple, list)):

@@ -43,9 +43,11 @@ class Run:
 def run_composite(layer: RNNBase, call: Call) -> Run:
     """Compute `call` step by step; dropout between layers draws torch.nn's own masks."""
     equations, directions = equations_of(layer), num_directions(layer)
-    valid = None if call.lengths is None else ragged.valid_steps(call.lengths, len(call.inputs)).to(call.inputs.device)
-    # Padding may hold anything, NaN included; 0 * NaN would bring it into the weight gradients.
-    output = call.inputs if valid is None else call.inputs.masked_fill(~valid.unsqueeze(-1), 0)
+    output, valid = call.inputs, None
+    if call.lengths is not None:
+        valid = ragged.valid_steps(call.lengths, len(output)).to(output.device)
+        # Padding may hold anything, NaN included; 0 * NaN would bring it into the weight gradients.
+        output = output.masked_fill(~valid.unsqueeze(-1), 0)
     runs: list[DirectionRun] = []
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:

@@ -13,7 +13,7 @@ import torch
 from torch import _VF, Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter, RNNBase
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from gatewise import _native
 from gatewise.cells import State
@@ -54,12 +54,12 @@ def _is_watched() -> bool:
 
 def _is_native(layer: RNNBase, call: Call) -> bool:
     """Whether layer and call are of the kinds that the kernels know."""
-    if layer.proj_size or not call.inputs.numel():
+    if not (call.data.numel() and call.initial.hidden.numel()):
         return False
-    dtype = call.inputs.dtype
+    dtype = call.data.dtype
     if dtype not in (torch.float32, torch.float64):
         return False
-    tensors = [call.inputs, call.initial.hidden]
+    tensors = [call.data, call.initial.hidden]
     tensors += [] if call.initial.cell is None else [call.initial.cell]
     for row in range(len(call.initial.hidden)):
         weights = given_weights(layer, row)  # not layer.parameters(): a parametrized weight is none of them
@@ -78,11 +78,13 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
 
 def _have_their_shapes(weights: list[Tensor], layer: RNNBase, row: int) -> bool:
     """Whether the weights of one row of the L*D axis have the shapes that the kernels, which see addresses, rely on."""
-    directions = num_directions(layer)
-    inputs = layer.input_size if row < directions else directions * layer.hidden_size
+    directions, state_size = num_directions(layer), layer.proj_size or layer.hidden_size
+    inputs = layer.input_size if row < directions else directions * state_size
     stacked = equations_of(layer).num_blocks * layer.hidden_size
-    expected = ((stacked, inputs), (stacked, layer.hidden_size), (stacked,), (stacked,))
-    return all(weight.shape == shape for weight, shape in zip(weights, expected, strict=False))
+    expected: list[tuple[int, ...]] = [(stacked, inputs), (stacked, state_size)]
+    expected += [(stacked,), (stacked,)] if layer.bias else []
+    expected += [(layer.proj_size, layer.hidden_size)] if layer.proj_size else []
+    return all(weight.shape == shape for weight, shape in zip(weights, expected, strict=True))
 
 
 def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:
@@ -91,12 +93,13 @@ def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:
     Returns
     -------
     output : Tensor
-        (T, N, D*P), zero past each sequence's end.
+        (T, N, D*P), zero past each sequence's end; for a packed call (R, D*P) on the paths that do not pad it.
     final : State
         hidden (L*D, N, P), cell (L*D, N, H).
     """
     if path == "native":
-        return run_native(layer, call)
+        native = run_native(layer, call)
+        return native.output, native.final
     if path == "composite":
         result = run_composite(layer, call)
         return result.output, result.final
@@ -109,14 +112,9 @@ def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:
 
 def _run_torch_packed(layer: RNNBase, call: Call, packed: PackedSequence) -> tuple[Tensor, State]:
     """Run torch's kernel on the packed input as it came."""
-    initial = _reorder(call.initial, packed.sorted_indices)
+    initial = ragged.reorder(call.initial, packed.sorted_indices)
     data, final = _call_kernel(layer, packed.data, initial, packed.batch_sizes)
-    return pad_packed_sequence(packed._replace(data=data))[0], _reorder(final, packed.unsorted_indices)
-
-
-def _reorder(states: State, order: Tensor | None) -> State:
-    """Return the states (L*D, N, ...) of the sequences in `order`; None leaves them as they are."""
-    return states if order is None else states.map(lambda state: state.index_select(1, order))
+    return data, ragged.reorder(final, packed.unsorted_indices)
 
 
 def _run_torch_ragged(layer: RNNBase, call: Call, lengths: Tensor) -> tuple[Tensor, State]:
@@ -126,7 +124,7 @@ def _run_torch_ragged(layer: RNNBase, call: Call, lengths: Tensor) -> tuple[Tens
     order = nonempty.to(packed.data.device)
     if packed.sorted_indices is not None:
         order = order[packed.sorted_indices]
-    data, ended = _call_kernel(layer, packed.data, _reorder(call.initial, order), packed.batch_sizes)
+    data, ended = _call_kernel(layer, packed.data, ragged.reorder(call.initial, order), packed.batch_sizes)
     output = ragged.unpack_nonempty(packed._replace(data=data), nonempty, num_steps, num_sequences)
     hidden = call.initial.hidden.index_copy(1, order, ended.hidden)
     if call.initial.cell is None or ended.cell is None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from gatewise.cells import State
+
 
 def valid_steps(lengths: Tensor, num_steps: int) -> Tensor:
     """Return (T, N) bool: whether step t lies inside sequence n."""
@@ -29,11 +31,27 @@ def unpack_nonempty(packed: PackedSequence, nonempty: Tensor, num_steps: int, nu
     return full.index_copy(1, nonempty, padded)
 
 
+def sorted_lengths_of(packed: PackedSequence) -> Tensor:
+    """Return how many steps each sequence has (N,), in the order in which they are packed: longest first."""
+    counts = packed.batch_sizes
+    return (counts.unsqueeze(1) > torch.arange(int(counts[0]), device="cpu")).sum(0)
+
+
+def lengths_of(packed: PackedSequence) -> Tensor:
+    """Return how many steps each sequence has (N,), in the order in which they were before they were packed."""
+    lengths = sorted_lengths_of(packed)
+    return lengths if packed.unsorted_indices is None else lengths[packed.unsorted_indices.cpu()]
+
+
+def reorder(states: State, order: Tensor | None) -> State:
+    """Return the states (L*D, N, ...) of the sequences in `order`; None leaves them as they are."""
+    return states if order is None else states.map(lambda state: state.index_select(1, order))
+
+
 def pack_like(padded: Tensor, packed: PackedSequence) -> PackedSequence:
     """Pack (T, N, *) into the order and batch sizes of `packed`."""
     sorted_first = padded if packed.sorted_indices is None else padded.index_select(1, packed.sorted_indices)
-    lengths = (packed.batch_sizes.unsqueeze(1) > torch.arange(int(packed.batch_sizes[0]), device="cpu")).sum(0)
-    data = pack_padded_sequence(sorted_first, lengths).data
+    data = pack_padded_sequence(sorted_first, sorted_lengths_of(packed)).data
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 
 

@@ -1,0 +1,79 @@
+// Walking over the steps of a ragged batch.
+#pragma once
+
+#include "../recurrent.hpp"
+#include "vector.hpp"
+
+namespace gatewise::GATEWISE_LEVEL {
+
+GATEWISE_INLINE std::ptrdiff_t rounded_up(std::ptrdiff_t n, std::ptrdiff_t unit) { return (n + unit - 1) / unit * unit; }
+
+GATEWISE_INLINE std::ptrdiff_t length_of(const Steps& steps, std::ptrdiff_t n, std::ptrdiff_t T) {
+    return steps.lengths ? static_cast<std::ptrdiff_t>(steps.lengths[n]) : T;
+}
+
+GATEWISE_INLINE std::ptrdiff_t longest_of(const Steps& steps, const Share& share, std::ptrdiff_t T) {
+    std::ptrdiff_t longest = 0;
+    for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
+        const std::ptrdiff_t length = length_of(steps, n, T);
+        if (length > longest) longest = length;
+    }
+    return longest;
+}
+
+// The number of the row of step t of sequence n among [R,...].
+GATEWISE_INLINE std::ptrdiff_t row_of(const Steps& steps, std::ptrdiff_t t, std::ptrdiff_t n, std::ptrdiff_t N) {
+    return steps.offsets ? static_cast<std::ptrdiff_t>(steps.offsets[t]) + n : t * N + n;
+}
+
+template <class T>
+GATEWISE_INLINE T* row_at(const Strided<T>& view, const Steps& steps, std::ptrdiff_t t, std::ptrdiff_t n) {
+    if (steps.offsets) return view.data + (static_cast<std::ptrdiff_t>(steps.offsets[t]) + n) * view.sequence;
+    return view.data + t * view.step + n * view.sequence;
+}
+
+// Row n of the states before the first step.
+template <class T>
+GATEWISE_INLINE T* row_at(const Strided<T>& states, std::ptrdiff_t n) {
+    return states.data + n * states.sequence;
+}
+
+// One step of one sequence, and the step before it in the direction of walking.
+struct Place {
+    std::ptrdiff_t t, n, before;
+    bool is_first;  // then there is none before
+};
+
+// The s-th step of sequence n, which must have so many.
+GATEWISE_INLINE Place place_of(const Steps& steps, std::ptrdiff_t s, std::ptrdiff_t n, std::ptrdiff_t T) {
+    if (!steps.is_reverse) return {s, n, s - 1, s == 0};
+    const std::ptrdiff_t t = length_of(steps, n, T) - 1 - s;
+    return {t, n, t + 1, s == 0};
+}
+
+// h_{t-1} of a place: [P].
+template <class T>
+GATEWISE_INLINE const T* hidden_before(const Place& place, const Strided<const T>& h_0, const Strided<const T>& y, const Steps& steps) {
+    return place.is_first ? row_at(h_0, place.n) : row_at(y, steps, place.before, place.n);
+}
+
+template <class S>
+GATEWISE_INLINE void copy(const S* from, S* to, std::ptrdiff_t n) {
+    __builtin_memcpy(to, from, static_cast<std::size_t>(n) * sizeof(S));
+}
+
+template <class S>
+GATEWISE_INLINE void zero(S* to, std::ptrdiff_t n) {
+    __builtin_memset(to, 0, static_cast<std::size_t>(n) * sizeof(S));
+}
+
+template <class S>
+GATEWISE_INLINE void copy_or_zero(const S* from, S* to, std::ptrdiff_t n) {
+    if (from) {
+        copy(from, to, n);
+    } else {
+        zero(to, n);
+    }
+}
+
+}  // namespace gatewise::GATEWISE_LEVEL

@@ -1,0 +1,248 @@
+"""One direction of a layer on the fused kernels, between tensors and addresses.
+
+Shapes: T steps, N sequences, I inputs, H hidden units, P projection (P = H without one), D directions, G blocks (RNN 1,
+LSTM 4, GRU 3). ``rows`` stands for (T, N) where the batch is padded and for (R,), the number of all steps, where it is
+packed. All tensors are float32 or all float64, on the CPU, and their last axis is contiguous; what is written is
+contiguous altogether. Nothing is checked here: callers have.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+import gatewise._core as _core
+
+_CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
+_NOTHING = (0, 0, 0)
+
+Initial = tuple[Tensor, Tensor | None]  # h_0 (D, N, P), c_0 (D, N, H) for the LSTM
+
+
+class StepShape(NamedTuple):
+    """Which steps a batch has, and where they lie."""
+
+    num_steps: int  # T
+    num_sequences: int  # N
+    lengths: Tensor | None = None  # (N,) int64, 0..T; None: every sequence has all T steps
+    offsets: Tensor | None = None  # (T,) int64 for a packed batch: the row of each step's first sequence
+
+
+class WeightGradients(NamedTuple):
+    """Where the gradients of one direction's weights go; None where they are not wanted."""
+
+    weight_ih: Tensor | None  # (G*H, I)
+    weight_hh: Tensor | None  # (G*H, P)
+    bias_ih: Tensor | None  # (G*H,)
+    bias_hh: Tensor | None  # (G*H,)
+
+
+class DirectionKernel:
+    """The kernels for one direction of a layer of one size, on at most ``torch.get_num_threads()`` threads.
+
+    Parameters
+    ----------
+    mode : {"RNN_TANH", "RNN_RELU", "LSTM", "GRU"}
+    direction : {0, 1}
+        1 walks backwards in time. Which part of the states and of the output is read and written.
+    dtype : torch.float32 or torch.float64
+    shape : StepShape
+    input_size, hidden_size, proj_size : int
+        I, H, and P or 0.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        direction: int,
+        dtype: torch.dtype,
+        shape: StepShape,
+        input_size: int,
+        hidden_size: int,
+        proj_size: int = 0,
+    ) -> None:
+        sizes = (shape.num_steps, shape.num_sequences, input_size, hidden_size, proj_size)
+        self._core = _core.Layer(_CELLS[mode], dtype == torch.float64, *sizes, torch.get_num_threads())
+        self._direction = direction
+        self._first = direction * (proj_size or hidden_size)  # this direction's first column of the output
+        self._dtype = dtype
+        self._steps = direction == 1, _address(shape.lengths), _address(shape.offsets)
+
+    @property
+    def num_threads(self) -> int:
+        """How many threads the kernels take."""
+        return self._core.parts
+
+    def forward(
+        self,
+        x: Tensor,
+        initial: Initial,
+        weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None],
+        output: Tensor,
+        final: Initial,
+        gates: Tensor | None,
+        kept: Tensor | None,
+    ) -> None:
+        """Run all steps.
+
+        Parameters
+        ----------
+        x : (rows, I)
+            Never read past a sequence's end.
+        initial : (h_0, c_0)
+        weights : (weight_ih (G*H, I), weight_hh (G*H, P), bias_ih (G*H,), bias_hh (G*H,), weight_hr (P, H)), contiguous
+            Biases and projection may be None.
+        output : (rows, D*P)
+            Written: h_t, zero past each sequence's end.
+        final : (h_n, c_n)
+            Written; shapes as `initial`.
+        gates : (rows, G*H), optional
+            Written, for `backward` of LSTM and GRU: the gates after the activation, zero past each sequence's end.
+        kept : (rows, H), with gates
+            Written: c_t, or the GRU's W_hn h_{t-1} + b_hn.
+        """
+        w_ih, w_hh, b_ih, b_hh, w_hr = weights
+        work = self._workspace(self._core.forward_work())
+        self._core.forward(
+            *self._steps,
+            *_view(x),
+            *_state(initial[0], self._direction),
+            *_state(initial[1], self._direction),
+            w_ih.data_ptr(),
+            w_hh.data_ptr(),
+            _address(b_ih),
+            _address(b_hh),
+            _address(w_hr),
+            *_view(output, self._first),
+            _state(final[0], self._direction)[0],
+            _state(final[1], self._direction)[0],
+            _address(gates),
+            _address(kept),
+            work.data_ptr(),
+        )
+
+    def backward(
+        self,
+        cotangents: tuple[Tensor | None, Tensor | None, Tensor | None],
+        gate_cotangent: Tensor | None,
+        cell_cotangent: Tensor | None,
+        initial: Initial,
+        weight_hh: Tensor,
+        weight_hr: Tensor | None,
+        output: Tensor,
+        gates: Tensor | None,
+        kept: Tensor | None,
+        preactivation_gradient: Tensor,
+        initial_gradients: Initial,
+        totals: tuple[Tensor | None, Tensor | None] = (None, None),
+        norms: tuple[Tensor | None, Tensor | None] = (None, None),
+    ) -> None:
+        """Compute the gradients of the preactivations and of the initial states.
+
+        Parameters
+        ----------
+        cotangents : (grad_output (rows, D*P), grad_h_n (D, N, P), grad_c_n (D, N, H))
+            dL/dy_t, dL/dh_n, dL/dc_n; None is zero.
+        gate_cotangent, cell_cotangent : (rows, G*H), (rows, H), optional
+            Gradients of the gates and of c_t as results of their own; contiguous.
+        initial, weight_hh, weight_hr, output, gates, kept
+            What `forward` took and wrote.
+        preactivation_gradient : (rows, G*H), for the GRU (rows, 4H)
+            Written: the RNN's da; the LSTM's di, df, dg, do; the GRU's dn, dr, dz, r*dn, of which the first three
+            belong to W_ih and the last three to W_hh. Zero past each sequence's end.
+        initial_gradients : (grad_h_0 (D, N, P), grad_c_0 (D, N, H))
+            Written.
+        totals : ((rows, P), (rows, H)), optional
+            Written: the total gradients dL/dh_t and dL/dc_t, zero past each sequence's end.
+        norms : ((rows,), (rows,)) float64, optional
+            Written: their Euclidean norms.
+        """
+        work = self._workspace(self._core.backward_work())
+        self._core.backward(
+            *self._steps,
+            *_view(cotangents[0], self._first),
+            *_state(cotangents[1], self._direction),
+            *_state(cotangents[2], self._direction),
+            _address(gate_cotangent),
+            _address(cell_cotangent),
+            *_state(initial[0], self._direction),
+            *_state(initial[1], self._direction),
+            weight_hh.data_ptr(),
+            _address(weight_hr),
+            *_view(output, self._first),
+            _address(gates),
+            _address(kept),
+            preactivation_gradient.data_ptr(),
+            _state(initial_gradients[0], self._direction)[0],
+            _state(initial_gradients[1], self._direction)[0],
+            _address(totals[0]),
+            _address(totals[1]),
+            _address(norms[0]),
+            _address(norms[1]),
+            work.data_ptr(),
+        )
+
+    def products(
+        self,
+        x: Tensor,
+        h_0: Tensor,
+        weight_ih: Tensor,
+        output: Tensor,
+        preactivation_gradient: Tensor,
+        weight_gradients: WeightGradients,
+        input_gradient: Tensor | None,
+    ) -> None:
+        """Compute the gradients of the weights and of x from what `backward` wrote.
+
+        Parameters
+        ----------
+        x, h_0, weight_ih, output
+            What `forward` took and wrote.
+        preactivation_gradient : (rows, G*H), for the GRU (rows, 4H)
+        weight_gradients : WeightGradients
+            Written.
+        input_gradient : (rows, I), optional
+            Written by direction 0, zero past each sequence's end; direction 1 adds to it.
+        """
+        grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh = weight_gradients
+        work = self._workspace(self._core.products_work())
+        self._core.products(
+            *self._steps,
+            *_view(x),
+            *_state(h_0, self._direction),
+            *_view(output, self._first),
+            preactivation_gradient.data_ptr(),
+            weight_ih.data_ptr(),
+            _address(grad_w_ih),
+            _address(grad_w_hh),
+            _address(grad_b_ih),
+            _address(grad_b_hh),
+            *_view(input_gradient),
+            self._direction == 1,
+            work.data_ptr(),
+        )
+
+    def _workspace(self, elements: int) -> Tensor:
+        """Let torch allocate, and account for, what the kernels work in; its memory is aligned to 64 bytes."""
+        return torch.empty(elements, dtype=self._dtype, device="cpu")
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _view(tensor: Tensor | None, first: int = 0) -> tuple[int, int, int]:
+    """Return the address of column `first` of (rows, *) and its strides. Slicing instead would cost microseconds."""
+    if tensor is None:
+        return _NOTHING
+    strides = tensor.stride()
+    return tensor.data_ptr() + first * tensor.element_size(), strides[0] if len(strides) == 3 else 0, strides[-2]
+
+
+def _state(tensor: Tensor | None, direction: int) -> tuple[int, int]:
+    """Return the address of [direction, 0, 0] of (D, N, H) and the stride from sequence to sequence."""
+    if tensor is None:
+        return 0, 0
+    return tensor.data_ptr() + direction * tensor.stride(0) * tensor.element_size(), tensor.stride(1)

@@ -1,0 +1,112 @@
+"""One layer, all its directions, as one node of the autograd graph.
+
+Shapes: ``rows`` stands for (T, N), and for (R,) where the call is packed; N sequences, I inputs, H hidden units,
+P projection (P = H without one), D directions, G gates.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from gatewise import _native
+from gatewise.nn.native.gradients import Saved, with_contiguous_rows
+from gatewise.nn.native.gradients import gradients as gradients_of
+from gatewise.nn.native.plan import Plan
+from gatewise.nn.native.recompute import differentiable_gradients
+
+
+class LayerResult(NamedTuple):
+    """What a layer returns."""
+
+    output: Tensor  # (rows, D*P)
+    h_n: Tensor  # (D, N, P)
+    c_n: Tensor | None  # (D, N, H)
+    gates: list[Tensor]  # (rows, G*H) a direction; only if they were kept
+    cells: list[Tensor]  # (rows, H) a direction; LSTM only, and as gates
+
+
+def run_layer(plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, flat: tuple[Tensor, ...]) -> LayerResult:
+    """Run all directions of one layer on x (rows, I) from h_0, c_0 (D, N, ...) with the weights `flat`."""
+    inputs = (x, h_0, *flat) if c_0 is None else (x, h_0, c_0, *flat)
+    if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)):
+        y, h_n, c_n, gates, kept = _forward(plan, x, h_0, c_0, flat, is_kept=plan.is_traced)
+        return LayerResult(y, h_n, c_n, gates, kept if c_0 is not None else [])
+    y, h_n, c_n, *more = _LayerFunction.apply(plan, x, h_0, c_0, *flat)  # type: ignore[no-untyped-call]
+    num_gates = plan.num_directions if more else 0
+    return LayerResult(y, h_n, c_n, more[:num_gates], more[num_gates:])
+
+
+class _LayerFunction(Function):
+    """y, h_n, c_n, and where traced the gates and cell states of each direction, of x, h_0, c_0 and the weights."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, *flat: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        """Run the kernels and keep what backward needs."""
+        y, h_n, c_n, gates, kept = _forward(plan, x, h_0, c_0, flat, is_kept=True)
+        ctx.plan = plan
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, h_0, c_0, *flat, y, *gates, *kept)
+        if not plan.is_traced:
+            return y, h_n, c_n
+        return y, h_n, c_n, *gates, *(kept if plan.equations.has_cell_state else [])
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the gradients of all arguments of forward."""
+        plan: Plan = ctx.plan
+        x, h_0, c_0, *rest = ctx.saved_tensors
+        flat, y, kept = tuple(rest[: plan.num_weights]), rest[plan.num_weights], rest[plan.num_weights + 1 :]
+        needed = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled() or _are_batched(cotangents):
+            with torch.enable_grad():
+                return None, *differentiable_gradients(plan, x, h_0, c_0, flat, cotangents, needed)
+        half = len(kept) // 2
+        saved = Saved(x, h_0, c_0, flat, y, kept[:half], kept[half:])
+        with _native.serial_in_forked_child(), _without_autocast():
+            return None, *gradients_of(plan, saved, cotangents, needed)
+
+
+def _are_batched(cotangents: tuple[Tensor | None, ...]) -> bool:
+    """Whether the cotangents hide a further axis (is_grads_batched, vectorize=True), which kernels cannot see."""
+    functorch, legacy = torch._C._functorch.is_batchedtensor, torch._C._functorch.is_legacy_batchedtensor
+    return any(tensor is not None and (functorch(tensor) or legacy(tensor)) for tensor in cotangents)
+
+
+def _without_autocast() -> AbstractContextManager[object]:
+    """Keep autocast, where a user calls backward inside it, from rounding the products of backward."""
+    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
+
+
+def _forward(
+    plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, flat: tuple[Tensor, ...], *, is_kept: bool
+) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor], list[Tensor]]:
+    """Call the kernel once a direction; also return gates and what else was kept, if `is_kept` and there is any."""
+    rows, size = x.shape[:-1], plan.hidden_size
+    x = with_contiguous_rows(x)
+    initial = with_contiguous_rows(h_0), None if c_0 is None else with_contiguous_rows(c_0)
+    y = x.new_empty(*rows, plan.num_directions * plan.state_size)
+    h_n = x.new_empty(plan.num_directions, h_0.shape[1], plan.state_size)
+    c_n = None if c_0 is None else x.new_empty(c_0.shape)
+    gates: list[Tensor] = []
+    kept: list[Tensor] = []
+    for d in range(plan.num_directions):
+        if is_kept and plan.equations.gate_names:
+            gates.append(x.new_empty(*rows, plan.equations.num_blocks * size))
+            kept.append(x.new_empty(*rows, size))
+        w_ih, w_hh, b_ih, b_hh, w_hr = plan.weights(flat, d)
+        weights = w_ih.contiguous(), w_hh.contiguous(), _contiguous(b_ih), _contiguous(b_hh), _contiguous(w_hr)
+        plan.kernel(d, x.dtype, x.shape[-1]).forward(
+            x, initial, weights, y, (h_n, c_n), gates[-1] if gates else None, kept[-1] if kept else None
+        )
+    return y, h_n, c_n, gates, kept
+
+
+def _contiguous(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()

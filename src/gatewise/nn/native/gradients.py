@@ -1,0 +1,190 @@
+"""Backward of one layer: through time on the kernels, then the products that are parallel over time.
+
+Small products, and those of ragged batches, are the kernels' too; large ones are torch's. Shapes as in `function.py`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gatewise._native import DirectionKernel, Initial, WeightGradients
+from gatewise.nn.native.plan import DirectionWeights, Plan
+
+# From here on torch's matrix products are faster than ours, in multiplications of the larger one; benchmarks/layers.py.
+LARGE_PRODUCT = 6e7
+
+
+class Saved(NamedTuple):
+    """What forward kept; lists hold one entry a direction, nothing for the RNN."""
+
+    x: Tensor  # (rows, I)
+    h_0: Tensor  # (D, N, P)
+    c_0: Tensor | None  # (D, N, H)
+    flat: tuple[Tensor, ...]
+    y: Tensor  # (rows, D*P)
+    gates: list[Tensor]  # (rows, G*H)
+    kept: list[Tensor]  # (rows, H)
+
+
+def gradients(
+    plan: Plan, saved: Saved, cotangents: tuple[Tensor | None, ...], needed: tuple[bool, ...]
+) -> list[Tensor | None]:
+    """Return the gradients of x, h_0, c_0 and the weights, None where not needed.
+
+    Parameters
+    ----------
+    plan : Plan
+    saved : Saved
+    cotangents : tuple
+        dL/dy, dL/dh_n, dL/dc_n, and where the layer is traced those of the gates, then of the cell states, a direction
+        each; None is zero.
+    needed : tuple of bool
+        In the order of the result.
+    """
+    needs_x, _, _, *needs_weights = needed
+    # Hooks on saved tensors may hand back other strides than they got.
+    x, y = with_contiguous_rows(saved.x), saved.y.contiguous()
+    initial = with_contiguous_rows(saved.h_0), None if saved.c_0 is None else with_contiguous_rows(saved.c_0)
+    grad_initial = x.new_empty(saved.h_0.shape), None if saved.c_0 is None else x.new_empty(saved.c_0.shape)
+    grad_x = x.new_empty(x.shape) if needs_x else None
+    given = [None if tensor is None else with_contiguous_rows(tensor.resolve_neg()) for tensor in cotangents]
+    grad_weights: list[Tensor | None] = []
+    for d in range(plan.num_directions):
+        weights = plan.weights(saved.flat, d)
+        kernel = plan.kernel(d, x.dtype, x.shape[-1])
+        da, grad_h = _through_time(plan, kernel, d, saved, y, initial, weights, given, grad_initial)
+        needs = needs_weights[d * plan.weights_per_direction :][: plan.weights_per_direction]
+        of_direction = _empty_like(weights[:4], needs)
+        if _is_large(plan, x):
+            _large_products(plan, d, x, initial[0][d], weights[0], y, da, of_direction, grad_x)
+        else:
+            kernel.products(x, initial[0], weights[0].contiguous(), y, da, of_direction, grad_x)
+        grad_weights += [of_direction[k] for k in range(4) if weights[k] is not None]
+        if plan.proj_size:
+            grad_weights.append(_projection_gradient(plan, saved, d, grad_h) if needs[-1] else None)
+    return [grad_x, *grad_initial, *grad_weights]
+
+
+def _through_time(
+    plan: Plan,
+    kernel: DirectionKernel,
+    d: int,
+    saved: Saved,
+    y: Tensor,
+    initial: Initial,
+    weights: DirectionWeights,
+    given: list[Tensor | None],
+    grad_initial: Initial,
+) -> tuple[Tensor, Tensor | None]:
+    """Walk back through direction `d`; return da (rows, G*H), for the GRU (rows, 4H), and where it was made dL/dh_t."""
+    rows, size, has_cell_state = y.shape[:-1], plan.hidden_size, saved.c_0 is not None
+    gates = saved.gates[d].contiguous() if saved.gates else None
+    kept = saved.kept[d].contiguous() if saved.kept else None
+    traced = given[3:]
+    gate_cotangent = traced[d] if traced else None
+    cell_cotangent = traced[plan.num_directions + d] if traced and has_cell_state else None
+    da = y.new_empty(*rows, (4 if plan.mode == "GRU" else plan.equations.num_blocks) * size)
+    wants_all = any(not total.are_norms_only for total in plan.totals)
+    wants_norms = any(total.are_norms_only for total in plan.totals)
+    grad_h = y.new_empty(*rows, plan.state_size) if wants_all or plan.proj_size else None
+    grad_c = y.new_empty(*rows, size) if wants_all and has_cell_state else None
+    norm_h = y.new_empty(rows, dtype=torch.float64) if wants_norms else None
+    norm_c = y.new_empty(rows, dtype=torch.float64) if wants_norms and has_cell_state else None
+    kernel.backward(
+        (given[0], given[1], given[2]),
+        None if gate_cotangent is None else gate_cotangent.contiguous(),
+        None if cell_cotangent is None else cell_cotangent.contiguous(),
+        initial,
+        weights[1].contiguous(),
+        None if weights[4] is None else weights[4].contiguous(),
+        y,
+        gates,
+        kept,
+        da,
+        grad_initial,
+        (grad_h, grad_c),
+        (norm_h, norm_c),
+    )
+    for total in plan.totals:
+        if total.are_norms_only and norm_h is not None:
+            total.add_norms(plan.first_row + d, norm_h, norm_c)
+        elif grad_h is not None:
+            total.add(plan.first_row + d, grad_h, grad_c)
+    return da, grad_h
+
+
+def _empty_like(weights: tuple[Tensor | None, ...], needs: list[bool]) -> WeightGradients:
+    """Return memory for the gradients of W_ih, W_hh, b_ih, b_hh, None for those that are not needed or not there."""
+    there = [*needs[:2], *(needs[2:4] if weights[2] is not None else (False, False))]
+    made = (
+        torch.empty_like(weight, memory_format=torch.contiguous_format) if weight is not None and is_needed else None
+        for weight, is_needed in zip(weights, there, strict=True)
+    )
+    return WeightGradients(*made)
+
+
+def _is_large(plan: Plan, x: Tensor) -> bool:
+    if plan.shape.lengths is not None:  # ragged: torch would multiply the padding too
+        return False
+    inner = max(x.shape[-1], plan.state_size)
+    return x.shape[0] * x.shape[1] * plan.equations.num_blocks * plan.hidden_size * inner > LARGE_PRODUCT
+
+
+def _large_products(
+    plan: Plan,
+    d: int,
+    x: Tensor,
+    h_0: Tensor,
+    w_ih: Tensor,
+    y: Tensor,
+    da: Tensor,
+    wanted: WeightGradients,
+    grad_x: Tensor | None,
+) -> None:
+    """Do what `DirectionKernel.products` does, for a padded batch of full length, with torch's matrix products."""
+    num_steps, num_sequences, _ = x.shape
+    rows, size, is_gru = num_steps * num_sequences, plan.hidden_size, plan.mode == "GRU"
+    blocks = plan.equations.num_blocks * size
+    # The GRU's da is dn dr dz r*dn: dn dr dz belong to W_ih, whose rows are r z n, and dr dz r*dn to W_hh.
+    da_ih, da_hh = da.view(rows, -1)[:, :blocks], da[..., -blocks:]
+    if grad_x is not None:
+        rolled = w_ih.roll(size, 0) if is_gru else w_ih
+        flat_grad_x = grad_x.view(rows, -1)
+        if d == 0:
+            torch.mm(da_ih, rolled, out=flat_grad_x)
+        else:
+            flat_grad_x.addmm_(da_ih, rolled)
+    if wanted.weight_ih is not None:
+        _copy_rolled(da_ih.t() @ x.reshape(rows, -1), wanted.weight_ih, size if is_gru else 0)
+    if wanted.weight_hh is not None:
+        y_d = y.chunk(plan.num_directions, dim=-1)[d]
+        first, later, earlier = (da_hh[-1], da_hh[:-1], y_d[1:]) if d == 1 else (da_hh[0], da_hh[1:], y_d[:-1])
+        torch.mm(first.t(), h_0, out=wanted.weight_hh)
+        wanted.weight_hh.addmm_(later.reshape(-1, blocks).t(), earlier.reshape(-1, plan.state_size))
+    if wanted.bias_ih is not None or wanted.bias_hh is not None:
+        total = da.view(rows, -1).sum(0)
+        if wanted.bias_ih is not None:
+            _copy_rolled(total[:blocks], wanted.bias_ih, size if is_gru else 0)
+        if wanted.bias_hh is not None:
+            wanted.bias_hh.copy_(total[-blocks:])
+
+
+def _copy_rolled(gradient: Tensor, to: Tensor, size: int) -> None:
+    """Bring the GRU's blocks n r z, each of `size` rows, into the order r z n; 0 leaves them."""
+    to.copy_(gradient.roll(-size, 0) if size else gradient)
+
+
+def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: Tensor | None) -> Tensor | None:
+    """Return dW_hr = sum over the rows of dh_t m_t^T, m = o * tanh(c_t)."""
+    if grad_h is None:
+        return None
+    m = saved.gates[d][..., 3 * plan.hidden_size :] * saved.kept[d].tanh()
+    return grad_h.reshape(-1, plan.proj_size).t() @ m.reshape(-1, plan.hidden_size)
+
+
+def with_contiguous_rows(tensor: Tensor) -> Tensor:
+    """Return the tensor itself if its last axis is contiguous, else a copy."""
+    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()

@@ -1,0 +1,55 @@
+"""What one layer of the native path computes, beside its tensors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gatewise._native import DirectionKernel, StepShape
+from gatewise.cells import Cell
+from gatewise.nn.native.totals import TotalGradients
+
+DirectionWeights = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]  # W_ih, W_hh, b_ih, b_hh, W_hr
+
+
+class Plan(NamedTuple):
+    """One layer: its equations, its sizes, and what is wanted of it."""
+
+    mode: str
+    equations: Cell
+    num_directions: int  # D
+    has_bias: bool
+    hidden_size: int  # H
+    proj_size: int  # P, 0 for none
+    shape: StepShape
+    first_row: int  # of the layer on the L*D axis
+    is_traced: bool  # gates and cell states are results too
+    totals: tuple[TotalGradients, ...]  # who wants the total gradients of backward
+
+    @property
+    def state_size(self) -> int:
+        """P, or H without a projection."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def weights_per_direction(self) -> int:
+        """How many weight tensors a direction has."""
+        return (4 if self.has_bias else 2) + (self.proj_size > 0)
+
+    @property
+    def num_weights(self) -> int:
+        """How many weight tensors the layer has."""
+        return self.num_directions * self.weights_per_direction
+
+    def weights(self, flat: tuple[Tensor, ...], direction: int) -> DirectionWeights:
+        """Return the weights of one direction out of all of the layer's, which stand in torch's order."""
+        w_ih, w_hh, *rest = flat[direction * self.weights_per_direction :][: self.weights_per_direction]
+        w_hr = rest.pop() if self.proj_size else None
+        b_ih, b_hh = rest or (None, None)
+        return w_ih, w_hh, b_ih, b_hh, w_hr
+
+    def kernel(self, direction: int, dtype: torch.dtype, input_size: int) -> DirectionKernel:
+        """Return the kernels of one direction."""
+        return DirectionKernel(self.mode, direction, dtype, self.shape, input_size, self.hidden_size, self.proj_size)

@@ -1,0 +1,59 @@
+"""The total gradients that the native backward hands out on its way."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class TotalGradients:
+    """dL/dh_t and dL/dc_t of one call of a layer, or their norms alone; backward passes add up, as in ``.grad``.
+
+    Values stand as the call's rows do, (T, N, *) or packed (R, *), one entry a row of the L*D axis.
+
+    Parameters
+    ----------
+    num_rows : int
+        L*D.
+    are_norms_only : bool
+        Keep the norms and not the gradients, which take as much memory as the states.
+    """
+
+    def __init__(self, num_rows: int, are_norms_only: bool) -> None:
+        self.are_norms_only = are_norms_only
+        self.hidden: list[Tensor | None] = [None] * num_rows
+        self.cell: list[Tensor | None] = [None] * num_rows
+        self.hidden_norm: list[Tensor | None] = [None] * num_rows
+        self.cell_norm: list[Tensor | None] = [None] * num_rows
+
+    def add(self, row: int, hidden: Tensor, cell: Tensor | None) -> None:
+        """Add the gradients of one backward pass."""
+        if self.are_norms_only:
+            self.add_norms(row, _norm(hidden), None if cell is None else _norm(cell))
+            return
+        self.hidden[row] = _sum(self.hidden[row], hidden)
+        self.cell[row] = None if cell is None else _sum(self.cell[row], cell)
+
+    def add_norms(self, row: int, hidden: Tensor, cell: Tensor | None) -> None:
+        """Take the norms of the only backward pass.
+
+        Raises
+        ------
+        RuntimeError
+            On a second pass, since the norm of a sum is not the sum of the norms.
+        """
+        if self.hidden_norm[row] is not None:
+            raise RuntimeError(
+                "a second backward pass reached a recording made with gradients='norms', and norms do not add up; "
+                "record with gradients=True"
+            )
+        self.hidden_norm[row], self.cell_norm[row] = hidden, cell
+
+
+def _sum(before: Tensor | None, gradient: Tensor) -> Tensor:
+    return gradient if before is None else before + gradient
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(gradient, dim=-1, dtype=torch.float64)
+    return norm
