@@ -14,8 +14,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gatewise.nn.call import HiddenState, Lengths, hand_back, read_call
 from gatewise.nn.composite import run_composite
+from gatewise.nn.native import run_native
 from gatewise.nn.paths import Path, choose_path, run
-from gatewise.nn.trace import Trace, trace_of
+from gatewise.nn.trace import Trace, trace_of_composite, trace_of_native
 
 
 class RecurrentLayer(RNNBase):
@@ -64,10 +65,14 @@ class RecurrentLayer(RNNBase):
 
         Notes
         -----
-        Takes the composite path, a Python loop over the steps. Differentiable: a loss may use gates and states.
+        Differentiable: a loss may use gates and states. Takes the native path where `forward` would, and the
+        composite path, a Python loop over the steps, elsewhere.
         """
-        self.path = "composite"
-        return trace_of(self, run_composite(self, read_call(self, x, hx, lengths)))
+        call = read_call(self, x, hx, lengths)
+        self.path = "native" if choose_path(self, call) == "native" else "composite"
+        if self.path == "native":
+            return trace_of_native(self, run_native(self, call, tracing="graph"))
+        return trace_of_composite(self, run_composite(self, call))
 
 
 class RNN(RecurrentLayer):

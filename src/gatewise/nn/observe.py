@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from threading import Lock
 from types import MethodType
 from typing import Any
@@ -17,8 +16,28 @@ from torch.nn import Module, RNNBase
 from gatewise.nn.call import Call, hand_back, read_call
 from gatewise.nn.composite import Run, run_composite
 from gatewise.nn.layers import RecurrentLayer
+from gatewise.nn.native import NativeRun, TotalGradients, run_native
+from gatewise.nn.paths import choose_path
 
 OnRun = Callable[[str, RNNBase, Run], None]
+
+
+@dataclass(frozen=True)
+class OnNative:
+    """What an observer does with calls that the native path can compute; one without this wants every node."""
+
+    begin: Callable[[int], TotalGradients | None]  # with L*D, before the call: where backward puts total gradients
+    end: Callable[[str, RNNBase, NativeRun, TotalGradients | None], None]  # after it; gates and cells are values
+
+
+@dataclass(frozen=True, eq=False)
+class Observer:
+    """Somebody who watches one layer."""
+
+    name: str
+    on_run: OnRun
+    on_native: OnNative | None
+
 
 _KNOWN_FORWARDS = (torch.nn.RNN.forward, torch.nn.LSTM.forward, torch.nn.GRU.forward, RecurrentLayer.forward)
 
@@ -47,13 +66,15 @@ def recurrent_layers(model: Module) -> tuple[dict[str, RNNBase], dict[str, str]]
 
 
 @contextmanager
-def observed(layers: dict[str, RNNBase], on_run: OnRun) -> Iterator[None]:
-    """Let `layers` compute on the composite path while the context lasts, and hand each run to `on_run`.
+def observed(layers: dict[str, RNNBase], on_run: OnRun, on_native: OnNative | None = None) -> Iterator[None]:
+    """Watch every call of `layers` while the context lasts.
+
+    A call goes to the native path where it fits and all who watch can do with it, and else to the composite path.
 
     The layers' `forward` is replaced on the instances alone and comes back with the last context that watches the
     layer, whatever happens inside. Contexts may be nested or overlap, and calls may come from several threads.
     """
-    observers = {name: _watch(layer, partial(on_run, name)) for name, layer in layers.items()}
+    observers = {name: _watch(layer, Observer(name, on_run, on_native)) for name, layer in layers.items()}
     try:
         yield
     finally:
@@ -67,18 +88,20 @@ class _ObservedForward:
     def __init__(self, layer: RNNBase) -> None:
         self.layer = layer
         self.signature = inspect.signature(type(layer).forward)
-        self.observers: list[partial[None]] = []
+        self.observers: list[Observer] = []
         self.forward_before = layer.__dict__.get("forward")
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         layer = self.layer
         given = self.signature.bind(layer, *arguments, **keywords).arguments
-        call = read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
-        run = run_composite(layer, _with_differentiable_start(call))
+        call = _with_differentiable_start(
+            read_call(layer, given["input"], given.get("hx"), given.get("lengths")),
+        )
+        observers = tuple(self.observers)
+        is_native = all(observer.on_native for observer in observers) and choose_path(layer, call) == "native"
         if isinstance(layer, RecurrentLayer):
-            layer.path = "composite"
-        for observer in tuple(self.observers):
-            observer(layer, run)
+            layer.path = "native" if is_native else "composite"
+        run = _run_native(layer, call, observers) if is_native else _run_composite(layer, call, observers)
         return hand_back(call, run.output, run.final)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -87,10 +110,26 @@ class _ObservedForward:
         return self if copied is None else MethodType(type(copied).forward, copied)
 
 
+def _run_native(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> NativeRun:
+    watching = [(observer, observer.on_native) for observer in observers if observer.on_native is not None]
+    totals = [on_native.begin(len(call.initial.hidden)) for _, on_native in watching]
+    run = run_native(layer, call, tracing="values", totals=tuple(total for total in totals if total is not None))
+    for (observer, on_native), total in zip(watching, totals, strict=True):
+        on_native.end(observer.name, layer, run, total)
+    return run
+
+
+def _run_composite(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> Run:
+    run = run_composite(layer, call)
+    for observer in observers:
+        observer.on_run(observer.name, layer, run)
+    return run
+
+
 _lock = Lock()
 
 
-def _watch(layer: RNNBase, observer: partial[None]) -> partial[None]:
+def _watch(layer: RNNBase, observer: Observer) -> Observer:
     with _lock:
         forward = layer.__dict__.get("forward")
         if not isinstance(forward, _ObservedForward):
@@ -99,7 +138,7 @@ def _watch(layer: RNNBase, observer: partial[None]) -> partial[None]:
     return observer
 
 
-def _unwatch(layer: RNNBase, observer: partial[None]) -> None:
+def _unwatch(layer: RNNBase, observer: Observer) -> None:
     with _lock:
         forward: _ObservedForward = layer.__dict__["forward"]
         forward.observers = [other for other in forward.observers if other is not observer]

@@ -5,17 +5,21 @@ Shapes: as in `trace.py`; L*D is layer, then direction, T steps, N sequences, H 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import Module, RNNBase
 
 from gatewise.nn.composite import Run
-from gatewise.nn.observe import observed, recurrent_layers
-from gatewise.nn.trace import Trace, trace_of
+from gatewise.nn.native import NativeRun, TotalGradients
+from gatewise.nn.observe import OnNative, observed, recurrent_layers
+from gatewise.nn.recorded_gradients import KernelGradients, NodeGradients, RecordedGradients
+from gatewise.nn.trace import Trace, TracedWeights, trace_of_composite, trace_of_native
+from gatewise.nn.weights import num_directions
 
 
 @dataclass(frozen=True)
@@ -27,16 +31,15 @@ class RecordedCall:
     h_t = o * tanh(c_t). Positions past a sequence's end are 0.
     """
 
-    _run: Run
-    _trace: Trace | None
-    _keeps_gradients: bool
+    _make_trace: Callable[[], Trace] | None
+    _gradients: RecordedGradients | None
 
-    @property
+    @cached_property
     def trace(self) -> Trace:
         """The states and gates of the call, detached."""
-        if self._trace is None:
+        if self._make_trace is None:
             raise RuntimeError("this recording was made with gates=False and holds no trace")
-        return self._trace
+        return self._make_trace()
 
     @property
     def gates(self) -> dict[str, Tensor]:
@@ -46,48 +49,27 @@ class RecordedCall:
     @property
     def hidden_gradient(self) -> Tensor:
         """dL/dh_t of shape (L*D, T, N, P)."""
-        return self._stack([[state.hidden for state in row.states] for row in self._run.directions])
+        return self._require_gradients().hidden()
 
     @property
     def cell_gradient(self) -> Tensor | None:
         """dL/dc_t of shape (L*D, T, N, H); None for RNN and GRU."""
-        if self._run.final.cell is None:
-            return None
-        return self._stack([[state.require_cell() for state in row.states] for row in self._run.directions])
+        return self._require_gradients().cell()
 
     @property
     def hidden_gradient_norm(self) -> Tensor:
-        """Euclidean norm of dL/dh_t per sequence, (L*D, T, N); a mean over the batch scales it by 1/N."""
-        return _norm(self.hidden_gradient)
+        """Euclidean norm of dL/dh_t per sequence, (L*D, T, N), float64; a mean over the batch scales it by 1/N."""
+        return self._require_gradients().hidden_norm()
 
     @property
     def cell_gradient_norm(self) -> Tensor | None:
-        """Euclidean norm of dL/dc_t per sequence, (L*D, T, N); None for RNN and GRU."""
-        gradient = self.cell_gradient
-        return None if gradient is None else _norm(gradient)
+        """Euclidean norm of dL/dc_t per sequence, (L*D, T, N), float64; None for RNN and GRU."""
+        return self._require_gradients().cell_norm()
 
-    def _stack(self, nodes: list[list[Tensor]]) -> Tensor:
-        if not self._keeps_gradients:
+    def _require_gradients(self) -> RecordedGradients:
+        if self._gradients is None:
             raise RuntimeError("this recording was made with gradients=False and holds none")
-        if not any(node.requires_grad for row in nodes for node in row):
-            raise RuntimeError(
-                "no gradient can reach this layer: it ran without grad mode or nothing in it requires grad"
-            )
-        if all(node.grad is None for row in nodes for node in row):
-            raise RuntimeError(
-                "no backward pass has reached this layer yet; call backward on a loss made from its output"
-            )
-        return torch.stack([torch.stack([_gradient(node) for node in row]) for row in nodes])
-
-
-def _norm(gradient: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(gradient, dim=-1)
-    return norm
-
-
-def _gradient(node: Tensor) -> Tensor:
-    """Return the gradient kept by a node; zero where the loss does not depend on it."""
-    return torch.zeros_like(node) if node.grad is None else node.grad.detach()
+        return self._gradients
 
 
 class LayerRecording:
@@ -162,18 +144,20 @@ class Recording(Mapping[str, LayerRecording]):
 
 
 @contextmanager
-def record(model: Module, gates: bool = True, gradients: bool = True) -> Iterator[Recording]:
+def record(model: Module, gates: bool = True, gradients: bool | Literal["norms"] = True) -> Iterator[Recording]:
     """Record gates, states and total gradients of every recurrent layer in any torch model.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Anything that contains torch.nn or gatewise RNN, LSTM or GRU layers. Its own backward, parameters and their
-        .grad are as without recording, within the accuracy of the composite path.
+        Anything that contains torch.nn or gatewise RNN, LSTM or GRU layers. Its outputs, its own backward and the
+        parameters' .grad are as without recording: bit-equal for gatewise layers on the native path, within its
+        accuracy for torch.nn's and on other paths.
     gates : bool, default True
         Keep a detached `Trace` of every call.
-    gradients : bool, default True
-        Keep dL/dh_t and dL/dc_t of every backward pass, made inside the context or after it.
+    gradients : bool or "norms", default True
+        Keep dL/dh_t and dL/dc_t of every backward pass, made inside the context or after it; "norms" keeps their
+        Euclidean norms alone, which takes next to no memory or time, and allows one backward pass a call.
 
     Yields
     ------
@@ -183,7 +167,7 @@ def record(model: Module, gates: bool = True, gradients: bool = True) -> Iterato
     Raises
     ------
     ValueError
-        If the model contains no recurrent layer that can be watched.
+        If the model contains no recurrent layer that can be watched, or `gradients` is something else.
 
     Examples
     --------
@@ -195,23 +179,34 @@ def record(model: Module, gates: bool = True, gradients: bool = True) -> Iterato
     >>> recording[""].hidden_gradient.shape
     torch.Size([1, 7, 2, 5])
     """
+    if gradients not in (True, False, "norms"):
+        raise ValueError(f"gradients must be True, False or 'norms', got {gradients!r}")
     layers, skipped = recurrent_layers(model)
     recording = Recording(list(layers), skipped)
 
     def on_run(name: str, layer: RNNBase, run: Run) -> None:
-        if gradients:
-            _retain_gradients(run)
-        trace = trace_of(layer, run).detach() if gates else None
-        recording[name].calls.append(RecordedCall(run, trace, gradients))
+        trace = trace_of_composite(layer, run).detach() if gates else None
+        make_trace = None if trace is None else lambda: trace
+        recording[name].calls.append(RecordedCall(make_trace, NodeGradients(run) if gradients else None))
 
-    with observed(layers, on_run):
+    def begin(num_rows: int) -> TotalGradients | None:
+        return TotalGradients(num_rows, are_norms_only=gradients == "norms") if gradients else None
+
+    def end(name: str, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
+        recording[name].calls.append(_recorded_call(layer, run, totals, keeps_gates=gates))
+
+    with observed(layers, on_run, OnNative(begin, end)):
         yield recording
 
 
-def _retain_gradients(run: Run) -> None:
-    """Ask autograd to keep the total gradient of every state node."""
-    for row in run.directions:
-        for state in row.states:
-            for node in (state.hidden, state.cell):
-                if node is not None and node.requires_grad:
-                    node.retain_grad()
+def _recorded_call(layer: RNNBase, run: NativeRun, totals: TotalGradients | None, *, keeps_gates: bool) -> RecordedCall:
+    """Keep what a native run computed; what it takes to read it in the form of a trace waits until somebody asks."""
+    has_graph, values = run.output.requires_grad, run.detach()
+    gradients = None
+    if totals is not None:
+        hidden = [rows for of_layer in values.layers for rows in of_layer.output.chunk(num_directions(layer), dim=-1)]
+        gradients = KernelGradients(values.call, totals, hidden, has_graph)
+    if not keeps_gates:
+        return RecordedCall(None, gradients)
+    weights = TracedWeights.of(layer)
+    return RecordedCall(lambda: trace_of_native(layer, values, weights), gradients)

@@ -14,10 +14,12 @@ from torch import Tensor
 from torch.nn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from gatewise.cells import Cell, Weights
-from gatewise.nn.call import hand_back
+from gatewise.cells import Cell, State, Weights
+from gatewise.nn.call import Call, hand_back
 from gatewise.nn.composite import Run
+from gatewise.nn.native import NativeRun
 from gatewise.nn.ragged import valid_steps
+from gatewise.nn.values import RowValues, values_of_composite, values_of_native
 from gatewise.nn.weights import equations_of, num_directions, weights_of
 
 Direction = Literal["forward", "reverse"]
@@ -57,8 +59,7 @@ class Trace:
     equations: Cell
     num_layers: int
     num_directions: int
-    _weights: tuple[Weights, ...]
-    _versions: tuple[tuple[str, Tensor, int], ...]
+    _weights: TracedWeights
 
     def layer(self, index: int, direction: Direction = "forward") -> LayerTrace:
         """Return the part of one layer and direction.
@@ -92,10 +93,10 @@ class Trace:
         RuntimeError
             If a parameter was changed in place since, for instance by an optimizer's step.
         """
-        for name, parameter, version in self._versions:
+        for name, parameter, version in self._weights.versions:
             if parameter._version != version:
                 raise RuntimeError(f"{name} was changed after this trace was made; call trace again")
-        return self._weights[index]
+        return self._weights.rows[index]
 
     def valid(self) -> Tensor:
         """Return (T, N) bool: whether step t lies inside sequence n."""
@@ -139,36 +140,55 @@ def _detach(output: Tensor | PackedSequence) -> Tensor | PackedSequence:
     return output._replace(data=output.data.detach()) if isinstance(output, PackedSequence) else output.detach()
 
 
-def trace_of(layer: RNNBase, run: Run) -> Trace:
+@dataclass(frozen=True)
+class TracedWeights:
+    """The weights of every row (L*D) at the time of a call, with what tells whether they changed since."""
+
+    rows: tuple[Weights, ...]
+    versions: tuple[tuple[str, Tensor, int], ...]  # name, parameter, its version counter
+
+    @classmethod
+    def of(cls, layer: RNNBase) -> TracedWeights:
+        """Return the weights of `layer` as they are now."""
+        rows = tuple(weights_of(layer, row) for row in range(layer.num_layers * num_directions(layer)))
+        versions = tuple((name, parameter, parameter._version) for name, parameter in layer.named_parameters())
+        return cls(rows, versions)
+
+
+def trace_of_composite(layer: RNNBase, run: Run) -> Trace:
     """Collect what the composite path computed."""
-    mask = None
-    if run.call.lengths is not None:
-        past_end = ~valid_steps(run.call.lengths, len(run.call.inputs))
-        mask = past_end.unsqueeze(-1).to(run.output.device)
+    rows = values_of_composite(run, equations_of(layer))
+    return _collect(layer, run.call, run.output, run.final, rows, TracedWeights.of(layer))
 
-    def collect(steps: list[list[Tensor]]) -> Tensor:
-        """Stack L*D lists of T tensors (N, H) into (L*D, T, N, H), zero past each sequence's end."""
-        stacked = torch.stack([torch.stack(of_row) for of_row in steps])
-        return stacked if mask is None else stacked.masked_fill(mask, 0)
 
+def trace_of_native(layer: RNNBase, run: NativeRun, weights: TracedWeights | None = None) -> Trace:
+    """Collect what the native path computed on a traced run, with the weights it had where they may have changed."""
+    rows = values_of_native(run, equations_of(layer), num_directions(layer))
+    return _collect(layer, run.call, run.output, run.final, rows, weights or TracedWeights.of(layer))
+
+
+def _collect(
+    layer: RNNBase, call: Call, output: Tensor, final: State, rows: list[RowValues], weights: TracedWeights
+) -> Trace:
     equations = equations_of(layer)
-    rows = run.directions
-    output, _ = hand_back(run.call, run.output, run.final)
+    cells = [row.cell for row in rows if row.cell is not None]
     return Trace(
-        hidden=torch.stack([row.hidden for row in rows]),
-        cell=collect([[state.require_cell() for state in row.states] for row in rows])
-        if equations.has_cell_state
-        else None,
-        gates={name: collect([[gates[name] for gates in row.gates] for row in rows]) for name in equations.gate_names},
-        output=output,
-        h_0=run.call.initial.hidden,
-        c_0=run.call.initial.cell,
-        h_n=run.final.hidden,
-        c_n=run.final.cell,
-        lengths=run.call.lengths,
+        hidden=_stacked([row.hidden for row in rows]),
+        cell=_stacked(cells) if cells else None,
+        gates={name: _stacked([row.gates[name] for row in rows]) for name in equations.gate_names},
+        output=hand_back(call, output, final)[0],
+        h_0=call.initial.hidden,
+        c_0=call.initial.cell,
+        h_n=final.hidden,
+        c_n=final.cell,
+        lengths=call.lengths,
         equations=equations,
         num_layers=layer.num_layers,
         num_directions=num_directions(layer),
-        _weights=tuple(weights_of(layer, row) for row in range(len(rows))),
-        _versions=tuple((name, parameter, parameter._version) for name, parameter in layer.named_parameters()),
+        _weights=weights,
     )
+
+
+def _stacked(rows: list[Tensor]) -> Tensor:
+    """Stack rows on the new first axis L*D; a single one is not copied."""
+    return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(rows)

@@ -34,7 +34,7 @@ def run_layer(plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, flat: tupl
     """Run all directions of one layer on x (rows, I) from h_0, c_0 (D, N, ...) with the weights `flat`."""
     inputs = (x, h_0, *flat) if c_0 is None else (x, h_0, c_0, *flat)
     if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)):
-        y, h_n, c_n, gates, kept = _forward(plan, x, h_0, c_0, flat, is_kept=plan.is_traced)
+        y, h_n, c_n, gates, kept = _forward(plan, x, h_0, c_0, flat, is_kept=plan.tracing != "none")
         return LayerResult(y, h_n, c_n, gates, kept if c_0 is not None else [])
     y, h_n, c_n, *more = _LayerFunction.apply(plan, x, h_0, c_0, *flat)  # type: ignore[no-untyped-call]
     num_gates = plan.num_directions if more else 0
@@ -53,9 +53,12 @@ class _LayerFunction(Function):
         ctx.plan = plan
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, h_0, c_0, *flat, y, *gates, *kept)
-        if not plan.is_traced:
+        if plan.tracing == "none":
             return y, h_n, c_n
-        return y, h_n, c_n, *gates, *(kept if plan.equations.has_cell_state else [])
+        more = gates + (kept if plan.equations.has_cell_state else [])
+        if plan.tracing == "values":
+            ctx.mark_non_differentiable(*more)
+        return y, h_n, c_n, *more
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:

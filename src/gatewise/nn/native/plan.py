@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,10 @@ from gatewise.cells import Cell
 from gatewise.nn.native.totals import TotalGradients
 
 DirectionWeights = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]  # W_ih, W_hh, b_ih, b_hh, W_hr
+
+
+# Whether gates and cell states are results too: no, as values only, or as nodes of the autograd graph.
+Tracing = Literal["none", "values", "graph"]
 
 
 class Plan(NamedTuple):
@@ -25,7 +29,7 @@ class Plan(NamedTuple):
     proj_size: int  # P, 0 for none
     shape: StepShape
     first_row: int  # of the layer on the L*D axis
-    is_traced: bool  # gates and cell states are results too
+    tracing: Tracing
     totals: tuple[TotalGradients, ...]  # who wants the total gradients of backward
 
     @property

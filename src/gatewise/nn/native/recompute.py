@@ -33,7 +33,7 @@ def differentiable_gradients(
     results = _results(plan, runs)
     pairs = [
         (result, cotangent)
-        for result, cotangent in zip(results, cotangents, strict=True)
+        for result, cotangent in zip(results, cotangents, strict=False)  # values that are only looked at have none
         if result is not None and cotangent is not None
     ]
     wanted = [tensor for tensor, is_needed in zip(arguments, needed, strict=True) if is_needed and tensor is not None]
@@ -89,7 +89,7 @@ def _results(plan: Plan, runs: list[DirectionRun]) -> list[Tensor | None]:
         torch.stack([run.final.hidden for run in runs]),
         torch.stack(cells) if cells else None,
     ]
-    if not plan.is_traced:
+    if plan.tracing != "graph":
         return results
     if names:
         for run in runs:

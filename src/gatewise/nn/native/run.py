@@ -7,7 +7,7 @@ gates; ``rows`` stands for (T, N), and for (R,) where the call is packed.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from gatewise.cells import State
 from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.native.function import run_layer
-from gatewise.nn.native.plan import Plan
+from gatewise.nn.native.plan import Plan, Tracing
 from gatewise.nn.native.totals import TotalGradients
 from gatewise.nn.ragged import reorder
 from gatewise.nn.weights import equations_of, given_weights, num_directions
@@ -43,9 +43,18 @@ class NativeRun:
     final: State  # hidden (L*D, N, P), cell (L*D, N, H)
     layers: list[LayerValues]  # gates and cells only if the call is traced
 
+    def detach(self) -> NativeRun:
+        """Return the same values without their autograd graph."""
+        layers = [
+            LayerValues(layer.output.detach(), [*map(Tensor.detach, layer.gates)], [*map(Tensor.detach, layer.cells)])
+            for layer in self.layers
+        ]
+        call = replace(self.call, initial=self.call.initial.map(Tensor.detach))
+        return NativeRun(call, layers[-1].output, self.final.map(Tensor.detach), layers)
+
 
 def run_native(
-    layer: RNNBase, call: Call, *, is_traced: bool = False, totals: tuple[TotalGradients, ...] = ()
+    layer: RNNBase, call: Call, *, tracing: Tracing = "none", totals: tuple[TotalGradients, ...] = ()
 ) -> NativeRun:
     """Compute `call`.
 
@@ -53,8 +62,8 @@ def run_native(
     ----------
     layer : RNNBase
     call : Call
-    is_traced : bool
-        Whether gates and cell states are wanted; they are differentiable.
+    tracing : {"none", "values", "graph"}
+        Whether gates and cell states are wanted, and whether a loss may use them.
     totals : tuple of TotalGradients
         Where backward passes put the total gradients.
     """
@@ -76,7 +85,7 @@ def run_native(
             layer.proj_size,
             shape,
             rows.start,
-            is_traced,
+            tracing,
             totals,
         )
         states = initial if layer.num_layers == 1 else initial.map(operator.itemgetter(rows))

@@ -1,0 +1,131 @@
+"""Where the total gradients of a recorded call come from: the native backward, or the nodes of the composite path.
+
+Shapes: L*D layers times directions, T steps, N sequences, H hidden units, P projection (P = H without one).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from gatewise.nn.call import Call
+from gatewise.nn.composite import Run
+from gatewise.nn.native import TotalGradients
+
+
+class RecordedGradients(ABC):
+    """dL/dh_t and dL/dc_t of one call, zero where the loss does not depend on them."""
+
+    @abstractmethod
+    def hidden(self) -> Tensor:
+        """Return dL/dh_t (L*D, T, N, P)."""
+
+    @abstractmethod
+    def cell(self) -> Tensor | None:
+        """Return dL/dc_t (L*D, T, N, H); None for RNN and GRU."""
+
+    def hidden_norm(self) -> Tensor:
+        """Return the norms of dL/dh_t (L*D, T, N), float64."""
+        return _norm(self.hidden())
+
+    def cell_norm(self) -> Tensor | None:
+        """Return the norms of dL/dc_t (L*D, T, N), float64; None for RNN and GRU."""
+        gradient = self.cell()
+        return None if gradient is None else _norm(gradient)
+
+
+class NodeGradients(RecordedGradients):
+    """What autograd keeps at the nodes of a composite run."""
+
+    def __init__(self, run: Run) -> None:
+        self._hidden = [[state.hidden for state in row.states] for row in run.directions]
+        self._cell = [[state.cell for state in row.states if state.cell is not None] for row in run.directions]
+        for node in (node for row in self._hidden + self._cell for node in row):
+            if node.requires_grad:
+                node.retain_grad()
+
+    def hidden(self) -> Tensor:
+        """See `RecordedGradients.hidden`."""
+        return _stack_nodes(self._hidden)
+
+    def cell(self) -> Tensor | None:
+        """See `RecordedGradients.cell`."""
+        return _stack_nodes(self._cell) if self._cell[0] else None
+
+
+def _stack_nodes(nodes: list[list[Tensor]]) -> Tensor:
+    _check(
+        has_graph=any(node.requires_grad for row in nodes for node in row),
+        was_reached=any(node.grad is not None for row in nodes for node in row),
+    )
+    return torch.stack([torch.stack([_gradient(node) for node in row]) for row in nodes])
+
+
+def _gradient(node: Tensor) -> Tensor:
+    return torch.zeros_like(node) if node.grad is None else node.grad.detach()
+
+
+class KernelGradients(RecordedGradients):
+    """What the native backward handed out, which keeps rows as they lie in the call."""
+
+    def __init__(self, call: Call, totals: TotalGradients, values: list[Tensor], has_graph: bool) -> None:
+        self._call = call
+        self._totals = totals
+        self._values = values  # of h_t, a row of L*D each: what a gradient that never came is zero like
+        self._has_graph = has_graph
+
+    def hidden(self) -> Tensor:
+        """See `RecordedGradients.hidden`."""
+        if self._totals.are_norms_only:
+            raise RuntimeError("this recording was made with gradients='norms' and holds the norms alone")
+        return self._stack(self._totals.hidden)
+
+    def cell(self) -> Tensor | None:
+        """See `RecordedGradients.cell`."""
+        if self._call.initial.cell is None:
+            return None
+        self.hidden()  # says what is missing
+        return self._stack(self._totals.cell, self._call.initial.cell.shape[-1])
+
+    def hidden_norm(self) -> Tensor:
+        """See `RecordedGradients.hidden_norm`."""
+        return self._stack_norms(self._totals.hidden_norm) if self._totals.are_norms_only else super().hidden_norm()
+
+    def cell_norm(self) -> Tensor | None:
+        """See `RecordedGradients.cell_norm`."""
+        if not self._totals.are_norms_only or self._call.initial.cell is None:
+            return super().cell_norm()
+        return self._stack_norms(self._totals.cell_norm)
+
+    def _stack(self, rows: list[Tensor | None], size: int | None = None) -> Tensor:
+        self._check(rows)
+        filled = [
+            value.new_zeros(*value.shape[:-1], size or value.shape[-1]) if row is None else row
+            for row, value in zip(rows, self._values, strict=True)
+        ]
+        return torch.stack([self._call.padded(row) for row in filled])
+
+    def _stack_norms(self, rows: list[Tensor | None]) -> Tensor:
+        self._check(rows)
+        filled = [
+            value.new_zeros(value.shape[:-1], dtype=torch.float64) if row is None else row
+            for row, value in zip(rows, self._values, strict=True)
+        ]
+        return torch.stack([self._call.padded(row.unsqueeze(-1)).squeeze(-1) for row in filled])
+
+    def _check(self, rows: list[Tensor | None]) -> None:
+        _check(has_graph=self._has_graph, was_reached=any(row is not None for row in rows))
+
+
+def _check(*, has_graph: bool, was_reached: bool) -> None:
+    if not has_graph:
+        raise RuntimeError("no gradient can reach this layer: it ran without grad mode or nothing in it requires grad")
+    if not was_reached:
+        raise RuntimeError("no backward pass has reached this layer yet; call backward on a loss made from its output")
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(gradient, dim=-1, dtype=torch.float64)
+    return norm
