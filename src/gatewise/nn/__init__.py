@@ -1,5 +1,6 @@
 """The layers: drop-ins for torch.nn.RNN, LSTM and GRU that open every gate, state and gradient."""
 
+from gatewise.nn import init
 from gatewise.nn.cell_modules import GRUCell, LSTMCell, RNNCell
 from gatewise.nn.layers import GRU, LSTM, RNN
 from gatewise.nn.record import LayerRecording, RecordedCall, Recording, record
@@ -17,5 +18,6 @@ __all__ = [
     "RecordedCall",
     "Recording",
     "Trace",
+    "init",
     "record",
 ]
