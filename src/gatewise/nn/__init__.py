@@ -1,6 +1,7 @@
 """The layers: drop-ins for torch.nn.RNN, LSTM and GRU that open every gate, state and gradient."""
 
 from gatewise.nn import init
+from gatewise.nn.accelerate import Swap, accelerate, restore
 from gatewise.nn.cell_modules import GRUCell, LSTMCell, RNNCell
 from gatewise.nn.layers import GRU, LSTM, RNN
 from gatewise.nn.record import LayerRecording, RecordedCall, Recording, record
@@ -17,7 +18,10 @@ __all__ = [
     "RNNCell",
     "RecordedCall",
     "Recording",
+    "Swap",
     "Trace",
+    "accelerate",
     "init",
     "record",
+    "restore",
 ]
