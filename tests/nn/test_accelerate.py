@@ -13,6 +13,7 @@ from accelerated_models import RECURRENT, Seq2Seq, loss_of, tokens, train, twins
 from models import OwnForward
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import prune
 
 import gatewise as gw
@@ -381,6 +382,10 @@ class Renamed(nn.GRU):
     """A subclass that only has another name."""
 
 
+class LazyGRU(LazyModuleMixin, nn.GRU):
+    """A layer that would wait for its first input; torch.nn itself has no lazy recurrent layer."""
+
+
 def _with(layer: nn.Module, **attributes: object) -> nn.Module:
     for name, value in attributes.items():
         setattr(layer, name, value)
@@ -390,6 +395,7 @@ def _with(layer: nn.Module, **attributes: object) -> nn.Module:
 SKIPPED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "subclass": (lambda: OwnForward(4, 5), "OwnForward has code of its own"),
     "subclass by name": (lambda: Renamed(4, 5), "Renamed has code of its own"),
+    "lazy": (lambda: LazyGRU(4, 5), "LazyGRU has code of its own"),
     "parametrized": (
         lambda: nn.utils.parametrizations.weight_norm(nn.LSTM(4, 5), "weight_hh_l0"),
         "ParametrizedLSTM has parametrized weights",
@@ -419,7 +425,7 @@ SKIPPED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore:.*torch.ao.quantization:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning", "ignore::torch.jit.TracerWarning")
-@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning", "ignore:Lazy modules:UserWarning")
 @pytest.mark.parametrize("name", SKIPPED)
 def test_accelerate_skips_and_names_what_it_cannot_swap(name: str) -> None:
     make, reason = SKIPPED[name]
