@@ -12,15 +12,17 @@ __version__ = "0.1.0"
 
 # public name -> (module, attribute); attribute None means the module itself
 _PUBLIC = {
+    "accelerate": ("gatewise.nn", "accelerate"),
     "cells": ("gatewise.cells", None),
     "flow": ("gatewise.flow", None),
     "load": ("gatewise.training", "load"),
     "nn": ("gatewise.nn", None),
     "record": ("gatewise.nn", "record"),
+    "restore": ("gatewise.nn", "restore"),
     "tasks": ("gatewise.tasks", None),
 }
 
-__all__ = ["__version__", "cells", "flow", "load", "nn", "record", "tasks"]
+__all__ = ["__version__", "accelerate", "cells", "flow", "load", "nn", "record", "restore", "tasks"]
 
 
 def __getattr__(name: str) -> Any:
