@@ -78,6 +78,7 @@ class _AsLayer:
 
     def __init__(self, cell: RecurrentCell) -> None:
         self.mode = cell.mode
+        self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
         self.bias = cell.bias_ih is not None
         self._parameters = {
             "weight_ih_l0": cell.weight_ih,

@@ -26,12 +26,22 @@ from gatewise.nn.weights import equations_of, given_weights, num_directions
 Path = Literal["native", "composite", "torch"]
 
 
+_HAS_KERNELS = _native.cpu_level() != "none"  # once: the compiler cannot see through the call
+
+
 def choose_path(layer: RNNBase, call: Call) -> Path:
     """Return the path that computes `call` fastest where nothing but the result is wanted."""
+    # First: while Dynamo traces, the tests for transforms below would say that there is one.
+    if torch.compiler.is_compiling():
+        return _without_kernels(call)
     if _is_being_transformed():
         return "composite"
-    if _native.cpu_level() != "none" and not _is_watched() and _is_native(layer, call):
+    if _HAS_KERNELS and not _is_watched() and _is_native(layer, call):
         return "native"
+    return _without_kernels(call)
+
+
+def _without_kernels(call: Call) -> Path:
     # torch can pack no batch in which every sequence is empty.
     is_empty = call.lengths is not None and not call.lengths.any()
     return "composite" if is_empty else "torch"
@@ -43,10 +53,9 @@ def _is_being_transformed() -> bool:
 
 
 def _is_watched() -> bool:
-    """Whether somebody must see torch's operators: compile, export, tracing, autocast, a FLOP counter, fake tensors."""
+    """Whether somebody must see torch's operators: tracing, autocast, a FLOP counter, fake tensors."""
     return bool(
-        torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
+        torch._C._get_tracing_state() is not None
         or torch.is_autocast_enabled("cpu")
         or torch._C._len_torch_dispatch_stack()
     )
