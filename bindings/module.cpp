@@ -5,4 +5,5 @@ NB_MODULE(_core, module) {
     gatewise::bindings::register_machine(module);
     gatewise::bindings::register_activations(module);
     gatewise::bindings::register_layer(module);
+    gatewise::bindings::register_stream(module);
 }

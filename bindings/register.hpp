@@ -8,5 +8,6 @@ namespace gatewise::bindings {
 void register_machine(nanobind::module_& module);
 void register_layer(nanobind::module_& module);
 void register_activations(nanobind::module_& module);
+void register_stream(nanobind::module_& module);
 
 }  // namespace gatewise::bindings

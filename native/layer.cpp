@@ -1,7 +1,6 @@
 #include "layer.hpp"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "threads.hpp"
 
@@ -12,9 +11,6 @@ template <class T>
 const Recurrent<T>& kernels_of_cell(const Kernels& kernels, Cell cell) {
     return kernels_for<T>(kernels).recurrent[static_cast<int>(cell)];
 }
-
-template <class T>
-constexpr bool kFlushes = std::is_same_v<T, float>;
 
 std::ptrdiff_t blocks_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
 

@@ -48,8 +48,8 @@ struct Forward {
     const T* b_hh;                 // [G*H]; null: zero
     const T* W_hr;                 // [P,H]; with a projection
     Strided<T> y;                  // out: [T,N,P] strided
-    T* h_n;                        // out: [N,P]
-    T* c_n;                        // out: [N,H]; LSTM
+    T* h_n;                        // out: [N,P]; may be h_0, if T is 1
+    T* c_n;                        // out: [N,H]; may be c_0; LSTM
     T* gates;                      // out: [R,G*H] after the activation; null: not wanted. LSTM, GRU
     T* kept;                       // out: [R,H] LSTM c_t, GRU W_hn h_{t-1} + b_hn; null with gates
     T* work;                       // [forward_work], 64-byte aligned

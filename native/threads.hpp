@@ -1,6 +1,8 @@
 // Work in parts on the threads of the process's OpenMP runtime, which is torch's own (gatewise._native loads torch first).
 #pragma once
 
+#include <type_traits>
+
 namespace gatewise {
 
 // Calls body(context, part) for part = 0 .. parts-1, at the same time where it may: not inside another parallel region and not in a forked
@@ -12,6 +14,10 @@ template <class Body>
 void run_parts(int parts, Body body) {
     run_parts(parts, [](void* context, int part) { (*static_cast<Body*>(context))(part); }, &body);
 }
+
+// Float kernels take subnormal numbers for zero, double kernels do not: the measures of vanishing gradients live on them.
+template <class T>
+inline constexpr bool kFlushes = std::is_same_v<T, float>;
 
 // While it lives, this thread takes subnormal numbers for zero and makes none; then all is as before. A vanishing gradient is made of them,
 // and each costs a kernel over a hundred cycles.

@@ -169,7 +169,7 @@ struct ForwardKernel {
     static void start(const Forward<S>& call, const Share& share) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
-            if (C::kHasCellState) copy<S>(row_at(call.c_0, n), call.c_n + n * H, H);
+            if (C::kHasCellState && call.c_0.data != call.c_n) copy<S>(row_at(call.c_0, n), call.c_n + n * H, H);
             if (call.steps.offsets) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 zero(row_at(call.y, call.steps, t, n), P);

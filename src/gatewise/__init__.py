@@ -19,10 +19,24 @@ _PUBLIC = {
     "nn": ("gatewise.nn", None),
     "record": ("gatewise.nn", "record"),
     "restore": ("gatewise.nn", "restore"),
+    "selfcheck": ("gatewise.nn", "selfcheck"),
+    "stream": ("gatewise.nn", "stream"),
     "tasks": ("gatewise.tasks", None),
 }
 
-__all__ = ["__version__", "accelerate", "cells", "flow", "load", "nn", "record", "restore", "tasks"]
+__all__ = [
+    "__version__",
+    "accelerate",
+    "cells",
+    "flow",
+    "load",
+    "nn",
+    "record",
+    "restore",
+    "selfcheck",
+    "stream",
+    "tasks",
+]
 
 
 def __getattr__(name: str) -> Any:

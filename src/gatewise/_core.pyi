@@ -87,3 +87,33 @@ class Layer:
         """
         The gradients of the weights and of x; native/recurrent.hpp says what each address is.
         """
+
+class Stream32:
+    """
+    Layers that advance step by step; gatewise._native, the only caller, has checked the numbers.
+    """
+
+    def __init__(self, cell: int, N: int, layers: list[tuple[int, ...]]) -> None: ...
+
+    def step(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')]) -> None:
+        """x (N, I) in, h_t (N, P) of the last layer out."""
+
+    def read_state(self, h: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], c: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')]) -> None:
+        """Writes h (L, N, P) and c (L, N, H)."""
+
+    def write_state(self, h: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], c: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]) -> None: ...
+
+class Stream64:
+    """
+    Layers that advance step by step; gatewise._native, the only caller, has checked the numbers.
+    """
+
+    def __init__(self, cell: int, N: int, layers: list[tuple[int, ...]]) -> None: ...
+
+    def step(self, x: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')]) -> None:
+        """x (N, I) in, h_t (N, P) of the last layer out."""
+
+    def read_state(self, h: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], c: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')]) -> None:
+        """Writes h (L, N, P) and c (L, N, H)."""
+
+    def write_state(self, h: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], c: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)]) -> None: ...

@@ -136,3 +136,14 @@ def test_command_without_the_workbench_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "gatewise: the command needs typer; install gatewise[workbench]\n"
+
+
+def test_selfcheck_answers_in_words_and_in_json(gatewise):
+    code, said, _ = gatewise("selfcheck")
+    assert code == 0
+    assert "kernels" in said
+    code, out, _ = gatewise("selfcheck", "--json")
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["is_right"] is True
+    assert answer["cpu_level"] in [*answer["cpu_levels"], "none"]

@@ -8,6 +8,7 @@ import gatewise._core as _core
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
 from gatewise._native.fork import serial_in_forked_child
 from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients
+from gatewise._native.stream import make_stream
 
 __all__ = [
     "Activation",
@@ -19,6 +20,7 @@ __all__ = [
     "cpu_level",
     "cpu_levels",
     "exp",
+    "make_stream",
     "max_ulp",
     "serial_in_forked_child",
     "sigmoid",

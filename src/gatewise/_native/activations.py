@@ -38,7 +38,8 @@ def exp(
 
     Examples
     --------
-    >>> exp(np.zeros(2)) if cpu_levels() else np.ones(2)
+    >>> from gatewise import _native
+    >>> exp(np.zeros(2)) if _native.cpu_levels() else np.ones(2)
     array([1., 1.])
     """
     return _evaluate(_core.exp, x, out, level)

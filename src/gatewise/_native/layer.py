@@ -15,7 +15,7 @@ from torch import Tensor
 
 import gatewise._core as _core
 
-_CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
+CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 _NOTHING = (0, 0, 0)
 
 Initial = tuple[Tensor, Tensor | None]  # h_0 (D, N, P), c_0 (D, N, H) for the LSTM
@@ -64,11 +64,11 @@ class DirectionKernel:
         proj_size: int = 0,
     ) -> None:
         sizes = (shape.num_steps, shape.num_sequences, input_size, hidden_size, proj_size)
-        self._core = _core.Layer(_CELLS[mode], dtype == torch.float64, *sizes, torch.get_num_threads())
+        self._core = _core.Layer(CELLS[mode], dtype == torch.float64, *sizes, torch.get_num_threads())
         self._direction = direction
         self._first = direction * (proj_size or hidden_size)  # this direction's first column of the output
         self._dtype = dtype
-        self._steps = direction == 1, _address(shape.lengths), _address(shape.offsets)
+        self._steps = direction == 1, address_of(shape.lengths), address_of(shape.offsets)
 
     @property
     def num_threads(self) -> int:
@@ -112,14 +112,14 @@ class DirectionKernel:
             *_state(initial[1], self._direction),
             w_ih.data_ptr(),
             w_hh.data_ptr(),
-            _address(b_ih),
-            _address(b_hh),
-            _address(w_hr),
+            address_of(b_ih),
+            address_of(b_hh),
+            address_of(w_hr),
             *_view(output, self._first),
             _state(final[0], self._direction)[0],
             _state(final[1], self._direction)[0],
-            _address(gates),
-            _address(kept),
+            address_of(gates),
+            address_of(kept),
             work.data_ptr(),
         )
 
@@ -165,22 +165,22 @@ class DirectionKernel:
             *_view(cotangents[0], self._first),
             *_state(cotangents[1], self._direction),
             *_state(cotangents[2], self._direction),
-            _address(gate_cotangent),
-            _address(cell_cotangent),
+            address_of(gate_cotangent),
+            address_of(cell_cotangent),
             *_state(initial[0], self._direction),
             *_state(initial[1], self._direction),
             weight_hh.data_ptr(),
-            _address(weight_hr),
+            address_of(weight_hr),
             *_view(output, self._first),
-            _address(gates),
-            _address(kept),
+            address_of(gates),
+            address_of(kept),
             preactivation_gradient.data_ptr(),
             _state(initial_gradients[0], self._direction)[0],
             _state(initial_gradients[1], self._direction)[0],
-            _address(totals[0]),
-            _address(totals[1]),
-            _address(norms[0]),
-            _address(norms[1]),
+            address_of(totals[0]),
+            address_of(totals[1]),
+            address_of(norms[0]),
+            address_of(norms[1]),
             work.data_ptr(),
         )
 
@@ -215,10 +215,10 @@ class DirectionKernel:
             *_view(output, self._first),
             preactivation_gradient.data_ptr(),
             weight_ih.data_ptr(),
-            _address(grad_w_ih),
-            _address(grad_w_hh),
-            _address(grad_b_ih),
-            _address(grad_b_hh),
+            address_of(grad_w_ih),
+            address_of(grad_w_hh),
+            address_of(grad_b_ih),
+            address_of(grad_b_hh),
             *_view(input_gradient),
             self._direction == 1,
             work.data_ptr(),
@@ -229,7 +229,8 @@ class DirectionKernel:
         return torch.empty(elements, dtype=self._dtype, device="cpu")
 
 
-def _address(tensor: Tensor | None) -> int:
+def address_of(tensor: Tensor | None) -> int:
+    """Return where the tensor begins; 0 for none."""
     return 0 if tensor is None else tensor.data_ptr()
 
 

@@ -5,6 +5,8 @@ from gatewise.nn.accelerate import Swap, accelerate, restore
 from gatewise.nn.cell_modules import GRUCell, LSTMCell, RNNCell
 from gatewise.nn.layers import GRU, LSTM, RNN
 from gatewise.nn.record import LayerRecording, RecordedCall, Recording, record
+from gatewise.nn.selfcheck import SelfCheck, selfcheck
+from gatewise.nn.stream import Stream, StreamState, stream
 from gatewise.nn.trace import LayerTrace, Trace
 
 __all__ = [
@@ -18,10 +20,15 @@ __all__ = [
     "RNNCell",
     "RecordedCall",
     "Recording",
+    "SelfCheck",
+    "Stream",
+    "StreamState",
     "Swap",
     "Trace",
     "accelerate",
     "init",
     "record",
     "restore",
+    "selfcheck",
+    "stream",
 ]
