@@ -16,6 +16,7 @@ from gatewise.cells import State
 from gatewise.flow.drive import drive, reverse_each
 from gatewise.flow.float64 import to_float64
 from gatewise.flow.growth import Growth, Jacobian, Matrices
+from gatewise.flow.stack import checked_stack
 from gatewise.nn.call import HiddenState, Lengths, read_call
 from gatewise.nn.weights import equations_of, num_directions, weights_of
 
@@ -186,17 +187,6 @@ def lyapunov_from_jacobians(
     settings = _settings(stack.shape[-1], len(stack), num_exponents, warm_up, qr_every)
     steps = ((Matrices(jacobian.unsqueeze(0)), None) for jacobian in stack)
     return _measure(steps, settings, 1, stack.device)
-
-
-def checked_stack(jacobians: Tensor) -> Tensor:
-    """Return a stack of Jacobians (T, S, S) in float64, or say what is wrong with it."""
-    stack = torch.as_tensor(jacobians).detach()
-    if stack.dim() != 3 or stack.shape[1] != stack.shape[2] or not stack.numel() or stack.is_complex():
-        raise ValueError(f"jacobians must be real and have shape (T, S, S), got {stack.dtype} of {tuple(stack.shape)}")
-    is_broken = ~stack.isfinite().flatten(1).all(dim=1)
-    if is_broken.any():
-        raise ValueError(f"jacobians must be finite, got NaN or infinity in number {int(is_broken.nonzero()[0])}")
-    return stack.double()
 
 
 @dataclass(frozen=True)
