@@ -57,6 +57,8 @@ class Steps:
 def log_singular_values(steps: Steps, lags: list[int]) -> Tensor:
     """Return log sigma (K, S) of ``P(k) = J_end ... J_{end-k+1}`` for rising lags k, NaN beyond the steps there are."""
     values = torch.full((len(lags), steps.state_size), math.nan, dtype=torch.float64, device=steps.device)
+    if steps.count == 0:  # not even P(0) = I: there is no state to start from
+        return values
     ranks: dict[int, int] = {}  # of the lags whose product is too ill-conditioned
     for lag, product in enumerate(products(steps.first(min(lags[-1], steps.count)))):
         if lag in lags:
