@@ -125,7 +125,7 @@ def test_nonlinear_example_shows_that_eigenvalues_of_the_weights_decide_nothing(
 # ---- layers ---------------------------------------------------------------------------------------------------------
 
 LAYERS = [
-    *one_of_each(num_steps=150, num_layers=2, bidirectional=True),
+    *one_of_each(num_steps=80, num_layers=2, bidirectional=True),
     *one_of_each(num_steps=70, num_sequences=4, lengths=(70, 3, 0, 65), num_layers=2, bidirectional=True),
     *one_of_each(num_steps=30, num_sequences=3, lengths=(30, 8, 30), is_packed=True, bias=False),
     *one_of_each(num_steps=20, num_sequences=1, is_batched=False),

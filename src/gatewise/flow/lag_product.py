@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from gatewise.cells import StepDerivative
+from gatewise.flow.given import checked_stack
 from gatewise.flow.product import Steps, log_singular_values, products
-from gatewise.flow.stack import checked_stack
 from gatewise.flow.trajectory import derivatives_of
 from gatewise.nn import Trace
 

@@ -15,8 +15,8 @@ from torch.nn.utils.rnn import PackedSequence
 from gatewise.cells import State
 from gatewise.flow.drive import drive, reverse_each
 from gatewise.flow.float64 import to_float64
+from gatewise.flow.given import checked_stack, require_recurrent
 from gatewise.flow.growth import Growth, Jacobian, Matrices
-from gatewise.flow.stack import checked_stack
 from gatewise.nn.call import HiddenState, Lengths, read_call
 from gatewise.nn.weights import equations_of, num_directions, weights_of
 
@@ -116,8 +116,7 @@ def lyapunov_spectrum(
     >>> spectrum.exponents.shape, spectrum.convergence.shape, bool((spectrum.exponents < 0).all())
     (torch.Size([1, 2]), torch.Size([1, 180, 2]), True)
     """
-    if not isinstance(layer, RNNBase):
-        raise TypeError(f"layer must be an RNN, LSTM or GRU of torch.nn or gatewise, got {type(layer).__name__}")
+    require_recurrent(layer)
     double = copy.deepcopy(layer).double()
     call = read_call(double, to_float64(inputs), to_float64(hx), lengths)
     num_steps = len(call.inputs) if call.lengths is None else int(call.lengths.max())

@@ -1,9 +1,10 @@
-"""Stacks of Jacobians that come from the user."""
+"""Checks of what the user gives to a measure."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import RNNBase
 
 
 def checked_stack(jacobians: Tensor) -> Tensor:
@@ -15,3 +16,9 @@ def checked_stack(jacobians: Tensor) -> Tensor:
     if is_broken.any():
         raise ValueError(f"jacobians must be finite, got NaN or infinity in number {int(is_broken.nonzero()[0])}")
     return stack.double()
+
+
+def require_recurrent(layer: object) -> None:
+    """Raise TypeError unless `layer` is a recurrent layer itself."""
+    if not isinstance(layer, RNNBase):
+        raise TypeError(f"layer must be an RNN, LSTM or GRU of torch.nn or gatewise, got {type(layer).__name__}")
