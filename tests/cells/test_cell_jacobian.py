@@ -132,6 +132,9 @@ def test_step_derivative_times_vectors_is_the_matrix_product(case: Case) -> None
     assert_close(derivative.times(vectors), expected, "jacobian")
     assert_fails(assert_close, derivative.times(vectors), spoilt(expected), "jacobian")
     assert_close(derivative[2].times(vectors[2]), expected[2], "jacobian")
+    norms = torch.linalg.matrix_norm(derivative.matrix())
+    assert (derivative.norm() >= norms * (1 - 1e-12)).all()
+    assert (derivative.norm() <= 3 * norms).all()
 
 
 def test_relu_jacobian_of_a_broken_state_is_no_number() -> None:

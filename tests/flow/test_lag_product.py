@@ -102,6 +102,10 @@ def test_products_are_returned_where_asked_for() -> None:
     assert measured.matrices[3].isnan().all()
     assert measured.log_singular_values[3].isnan().all()
     assert from_jacobians(jacobians, [2]).matrices is None
+    growing = torch.tensor([[1e50, 0.0], [0.0, 1e40]], dtype=F64).expand(9, 2, 2)
+    huge = from_jacobians(growing, [1, 9], return_matrix=True)
+    assert not huge.matrices[1].isfinite().all()
+    assert_logs(huge.log_singular_values[1], torch.tensor([450, 360], dtype=F64) * math.log(10), 1e-10)
 
 
 # ---- when does a gradient vanish? -----------------------------------------------------------------------------------
@@ -190,6 +194,13 @@ def test_what_float64_cannot_tell_is_nan() -> None:
     column = torch.tensor([[1.0], [2.0], [3.0]], dtype=F64)
     measured = from_jacobians((column @ column.T / 14).expand(8, 3, 3), [1, 8]).log_singular_values
     assert_logs(measured, torch.tensor([[0.0, math.nan, math.nan]] * 2, dtype=F64), 1e-14)
+    turn, corner = orthogonal(3, 1), torch.zeros(3, 3, dtype=F64)
+    corner[0, 1] = 3
+    nilpotent = turn @ corner @ turn.mT
+    assert (nilpotent @ nilpotent).abs().max() > 0  # truly 0, and 1e-16 is what comes out
+    measured = from_jacobians(nilpotent.expand(8, 3, 3), [1, 2, 8]).log_singular_values
+    assert_logs(measured[0, :1], torch.tensor([math.log(3)], dtype=F64), 1e-14)
+    assert measured[1:].isnan().all()
     assert from_jacobians(torch.zeros(4, 3, 3), [1, 4]).log_singular_values.tolist() == [[-math.inf] * 3] * 2
 
 

@@ -227,7 +227,12 @@ def test_what_float64_cannot_tell_is_nan() -> None:
     spectrum = from_jacobians((column @ column.T / 14).expand(8, 3, 3), warm_up=1)
     assert_within(spectrum.exponents[:1], torch.zeros(1), 1e-14)
     assert spectrum.exponents[1:].isnan().all()
-    assert spectrum.kaplan_yorke_dimension.isnan() or spectrum.kaplan_yorke_dimension in (0, 1)
+    turn, corner = orthogonal(3, 1), torch.zeros(3, 3, dtype=F64)
+    corner[0, 1] = 3
+    nilpotent = turn @ corner @ turn.mT
+    assert (nilpotent @ nilpotent).abs().max() > 0  # truly 0, and 1e-16 is what comes out
+    for qr_every in (1, 2, 5):
+        assert from_jacobians(nilpotent.expand(10, 3, 3), qr_every=qr_every).exponents.isnan().all()
 
 
 @pytest.mark.parametrize(

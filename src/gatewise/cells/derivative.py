@@ -84,6 +84,16 @@ class StepDerivative:
             hidden = self.weights.projection @ hidden
         return torch.cat([hidden, memory], dim=-2)
 
+    def norm(self) -> Tensor:
+        """Return an upper bound of J_t's Frobenius norm (...,), which is that norm but for rows that nearly cancel."""
+        of_row = torch.linalg.vector_norm(self.weights.recurrent, dim=1).view(-1, self.weights.hidden_size)
+        memory = _norm(self.memory, of_row)
+        if self.output is None:
+            return memory
+        projection = self.weights.projection
+        scale = 1 if projection is None else torch.linalg.matrix_norm(projection, 2)
+        return torch.hypot(memory, scale * _norm(self.output, of_row))
+
     def _add_rows(self, rows: Rows, out: Tensor) -> Tensor:
         """Add `rows` to `out` (..., H, S) and return it."""
         size, columns = self.weights.hidden_size, self.weights.recurrent.shape[1]
@@ -93,6 +103,13 @@ class StepDerivative:
         if rows.kept is not None:
             out[..., -size:].diagonal(dim1=-2, dim2=-1).add_(rows.kept)
         return out
+
+
+def _norm(rows: Rows, of_row: Tensor) -> Tensor:
+    """Bound the norm of `rows` (...,), given the norms (G, H) of the rows of W_hh."""
+    bound = (rows.through.abs() * of_row[: rows.through.shape[-2]]).sum(dim=-2)
+    norm: Tensor = torch.linalg.vector_norm(bound if rows.kept is None else bound + rows.kept.abs(), dim=-1)
+    return norm
 
 
 def _times(rows: Rows, products: Tensor, old_memory: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gatewise.cells import Cell, State, StepDerivative, Weights
+from gatewise.cells import Cell, State, Weights
+from gatewise.flow.growth import Step
 from gatewise.nn.composite import run_direction
 from gatewise.nn.ragged import valid_steps
 
@@ -26,8 +27,8 @@ def drive(
     lengths: Tensor | None,
     hidden: Tensor,
     name: str,
-) -> Iterator[tuple[StepDerivative, Tensor | None]]:
-    """Yield J_t (leading dimension N) and which sequences (N,) still run (None: all), for t = 0, 1, ...
+) -> Iterator[Step]:
+    """Yield the steps t = 0, 1, ... of all N sequences.
 
     Parameters
     ----------
@@ -59,8 +60,9 @@ def drive(
         gates = {gate: torch.stack([step[gate] for step in run.gates]) for gate in equations.gate_names}
         previous, states = _stacked([initial, *run.states[:-1]]), _stacked(run.states)
         derivative = equations.step_derivative(previous, states, gates, weights)
+        norms = derivative.norm()
         for t in range(len(x)):
-            yield derivative[t], None if valid_block is None else valid_block[t]
+            yield Step(derivative[t], norms[t], None if valid_block is None else valid_block[t])
         initial = run.final
 
 

@@ -52,12 +52,14 @@ class Graded:
         that is too wide some neighbours differ by the factor 1e6^(1/m), so that about 2 m sweeps are enough.
         """
         graded, size = self, len(self.log_scale)
+        if size == 0:
+            return self.log_scale
         for _ in range(4 * size + 10):
             graded = graded.transposed()
             if all(graded._range(block) <= BLOCK_RANGE for block in graded._blocks()):
                 break
-        values = torch.cat([graded._log_svd(block) for block in graded._blocks()]) if size else self.log_scale
-        return values.sort(descending=True).values if values.isfinite().all() else values
+        values = torch.cat([graded._log_svd(block) for block in graded._blocks()])
+        return -(-values).sort().values  # NaN last
 
     def _blocks(self) -> list[slice]:
         """Cut the rows where no row above is coupled to any below."""

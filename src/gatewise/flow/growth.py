@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gatewise.flow.triangular import random_orthonormal, structural_rank, triangularise
+from gatewise.flow.triangular import random_orthonormal, rounding, structural_rank, triangularise
 
 
 class Jacobian(Protocol):
@@ -45,6 +45,15 @@ class Matrices:
         return self.values
 
 
+@dataclass(frozen=True)
+class Step:
+    """One step of N sequences."""
+
+    jacobian: Jacobian
+    norm: Tensor  # (N,): Frobenius norm of J_t, or a bound of it
+    is_valid: Tensor | None = None  # (N,): False for sequences that have ended; None: all go on
+
+
 class Growth:
     """k vectors a sequence on their way through the steps, and the logs of how much they grew.
 
@@ -59,19 +68,26 @@ class Growth:
         self.num_resolved = torch.full((num_sequences,), num_vectors, device=device)
         self.log_growth = torch.zeros(num_sequences, num_vectors, dtype=torch.float64, device=device)
         self.num_steps = torch.zeros(num_sequences, dtype=torch.int64, device=device)
+        self._longest = torch.ones_like(self.log_growth[:, 0])  # of the vectors (N,)
+        self._floor = torch.zeros_like(self._longest)  # their rounding errors (N,)
 
-    def advance(self, jacobian: Jacobian, is_valid: Tensor | None) -> None:
-        """Take one step; sequences that are not `is_valid` (N,) have ended and stay where they are."""
-        moved = jacobian.times(self.vectors)
-        if is_valid is not None:
-            moved = torch.where(is_valid[:, None, None], moved, self.vectors)
-        self._before, self._jacobian = self.vectors, jacobian
-        self.vectors = moved
-        self.num_steps += 1 if is_valid is None else is_valid
+    def advance(self, step: Step) -> None:
+        """Take one step."""
+        moved = step.jacobian.times(self.vectors)
+        longest = torch.linalg.vector_norm(moved, dim=-2).amax(dim=-1)
+        # What was in error before has grown at most as the longest vector did.
+        floor = self._floor * longest / self._longest + rounding(step.norm, moved.shape[-2]) * self._longest
+        if step.is_valid is not None:
+            moved = torch.where(step.is_valid[:, None, None], moved, self.vectors)
+            longest = torch.where(step.is_valid, longest, self._longest)
+            floor = torch.where(step.is_valid, floor, self._floor)
+        self._before, self._jacobian = self.vectors, step.jacobian
+        self.vectors, self._longest, self._floor = moved, longest, floor
+        self.num_steps += 1 if step.is_valid is None else step.is_valid
 
     def orthogonalise(self) -> None:
         """Make the vectors orthonormal again and add up the logs of how far each stood out from those before it."""
-        factors = triangularise(self.vectors)
+        factors = triangularise(self.vectors, self._floor)
         num_resolved = torch.minimum(factors.num_resolved, self.num_resolved)
         diagonal = factors.r.diagonal(dim1=-2, dim2=-1).abs()
         if (num_resolved < diagonal.shape[-1]).any():
@@ -86,6 +102,8 @@ class Growth:
         else:
             self.vectors = factors.q
             self.log_growth = self.log_growth + diagonal.log()
+        self._longest = torch.ones_like(self._longest)
+        self._floor = torch.zeros_like(self._floor)
 
     def forget(self) -> None:
         """Count from here on."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from gatewise.cells import StepDerivative
 from gatewise.flow.given import checked_stack
-from gatewise.flow.product import Steps, log_singular_values, products
+from gatewise.flow.product import Steps, log_singular_values
 from gatewise.flow.trajectory import derivatives_of
 from gatewise.nn import Trace
 
@@ -126,7 +127,7 @@ def lag_product_from_jacobians(jacobians: Tensor, lags: Sequence[int], return_ma
     lags : sequence of int
         k >= 0; those above T come out as NaN.
     return_matrix : bool, default False
-        Whether to return the products too. They over- and underflow as float64 does; the logarithms do not.
+        Whether to return the products too. They over- and underflow where float64 does; the logarithms do not.
 
     Returns
     -------
@@ -150,13 +151,19 @@ def lag_product_from_jacobians(jacobians: Tensor, lags: Sequence[int], return_ma
     stack = checked_stack(jacobians)
     checked_lags = _checked_lags(lags)
     steps = Steps(stack.flip(0).__getitem__, len(stack), stack.shape[-1], stack.device, "jacobians")
-    matrices = None
-    if return_matrix:
-        matrices = stack.new_full((len(checked_lags), *stack.shape[1:]), math.nan)
-        for lag, product in enumerate(products(steps.first(min(checked_lags[-1], len(stack))))):
-            if lag in checked_lags:
-                matrices[checked_lags.index(lag)] = product.matrix * math.exp(product.log_scale)
+    matrices = _matrices(steps, checked_lags) if return_matrix else None
     return LagProduct(torch.tensor(checked_lags), log_singular_values(steps, checked_lags), matrices)
+
+
+def _matrices(steps: Steps, lags: list[int]) -> Tensor:
+    """Return P(k) (K, S, S), multiplied out; NaN beyond the steps there are."""
+    product = torch.eye(steps.state_size, dtype=torch.float64, device=steps.device)
+    matrices = product.new_full((len(lags), *product.shape), math.nan)
+    for lag, jacobian in enumerate(chain([product], steps.first(min(lags[-1], steps.count)))):
+        product = product @ jacobian
+        if lag in lags:
+            matrices[lags.index(lag)] = product
+    return matrices
 
 
 def _checked_lags(lags: Sequence[int]) -> list[int]:

@@ -16,7 +16,7 @@ from gatewise.cells import State
 from gatewise.flow.drive import drive, reverse_each
 from gatewise.flow.float64 import to_float64
 from gatewise.flow.given import checked_stack, require_recurrent
-from gatewise.flow.growth import Growth, Jacobian, Matrices
+from gatewise.flow.growth import Growth, Matrices, Step
 from gatewise.nn.call import HiddenState, Lengths, read_call
 from gatewise.nn.weights import equations_of, num_directions, weights_of
 
@@ -31,8 +31,8 @@ class LyapunovSpectrum:
     ----------
     exponents : Tensor of shape (L*D, k)
         Mean over the sequences, in the order of the QR: falling once converged. -inf where a direction is lost exactly,
-        NaN where it grows so much less than the first (by a factor below S * 2e-16 between two QRs) that float64
-        cannot tell.
+        NaN where it shrinks so much more than the first (by a factor of about 1e-15 between two QRs) that float64
+        cannot tell it from lost.
     by_sequence : Tensor of shape (L*D, N, k)
         NaN for sequences that have no step after the warm-up. N = 1 for a stack of Jacobians.
     convergence : Tensor of shape (L*D, C, k)
@@ -80,7 +80,7 @@ def lyapunov_spectrum(
     warm_up : int, optional
         Steps of each sequence that do not count, while states and vectors settle; a tenth of T if left out.
     qr_every : int, default 1
-        Steps between two QRs. More is faster, and loses the exponents that lie more than about 30 / qr_every below the
+        Steps between two QRs. More is faster, and loses the exponents that lie more than about 34 / qr_every below the
         first: they come out as NaN.
     hx, lengths : optional
         As in the layer's call.
@@ -184,7 +184,8 @@ def lyapunov_from_jacobians(
     """
     stack = checked_stack(jacobians)
     settings = _settings(stack.shape[-1], len(stack), num_exponents, warm_up, qr_every)
-    steps = ((Matrices(jacobian.unsqueeze(0)), None) for jacobian in stack)
+    norms = torch.linalg.matrix_norm(stack)
+    steps = (Step(Matrices(stack[t : t + 1]), norms[t : t + 1]) for t in range(len(stack)))
     return _measure(steps, settings, 1, stack.device)
 
 
@@ -218,30 +219,25 @@ def _state_size(state: State) -> int:
     return state.hidden.shape[-1] + (0 if state.cell is None else state.cell.shape[-1])
 
 
-def _measure(
-    jacobians: Iterable[tuple[Jacobian, Tensor | None]],
-    settings: _Settings,
-    num_sequences: int,
-    device: torch.device,
-) -> LyapunovSpectrum:
-    """Follow the vectors through all steps, each with the sequences (N,) for which it is valid."""
+def _measure(steps: Iterable[Step], settings: _Settings, num_sequences: int, device: torch.device) -> LyapunovSpectrum:
+    """Follow the vectors through all steps."""
     growth = Growth(num_sequences, settings.state_size, settings.num_exponents, device)
-    steps, convergence = [], []
-    for number, (jacobian, is_valid) in enumerate(jacobians, start=1):
-        growth.advance(jacobian, is_valid)
+    num_counted, convergence = [], []
+    for number, step in enumerate(steps, start=1):
+        growth.advance(step)
         counted = number - settings.warm_up
         if counted % settings.qr_every == 0 or number == settings.num_steps:
             growth.orthogonalise()
             if counted == 0:
                 growth.forget()
             elif counted > 0:
-                steps.append(counted)
+                num_counted.append(counted)
                 convergence.append(growth.exponents()[growth.num_steps > 0].mean(dim=0))
     return LyapunovSpectrum(
         exponents=convergence[-1],
         by_sequence=growth.exponents(),
         convergence=torch.stack(convergence),
-        steps=torch.tensor(steps),
+        steps=torch.tensor(num_counted),
         kaplan_yorke_dimension=_kaplan_yorke_dimension(convergence[-1], settings.state_size),
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gatewise.flow.graded import Graded, identity
-from gatewise.flow.triangular import random_orthonormal, structural_rank, triangularise
+from gatewise.flow.triangular import random_orthonormal, rounding, structural_rank, triangularise
 
 # Up to this condition number the SVD of the product is taken as it is: the smallest value then has four right digits.
 MAX_CONDITION = 1e12
@@ -60,12 +60,12 @@ def log_singular_values(steps: Steps, lags: list[int]) -> Tensor:
     if steps.count == 0:  # not even P(0) = I: there is no state to start from
         return values
     ranks: dict[int, int] = {}  # of the lags whose product is too ill-conditioned
-    for lag, product in enumerate(products(steps.first(min(lags[-1], steps.count)))):
+    for lag, product in enumerate(_products(steps.first(min(lags[-1], steps.count)))):
         if lag in lags:
             row = values[lags.index(lag)]
             row[product.rank :] = -math.inf
             sigma = torch.linalg.svdvals(product.matrix)[: product.rank]
-            if len(sigma) and not sigma[0] < MAX_CONDITION * sigma[-1]:
+            if len(sigma) and (sigma[-1] <= sigma[0] / MAX_CONDITION or sigma[-1] <= product.floor):
                 ranks[lag] = product.rank
             else:
                 row[: product.rank] = sigma.log() + product.log_scale
@@ -78,28 +78,38 @@ def log_singular_values(steps: Steps, lags: list[int]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Product:
-    """``P(k) = exp(log_scale) * matrix``, of at most rank `rank`."""
+class _Product:
+    """``P(k) = 2^exponent * matrix``, of at most rank `rank`."""
 
-    matrix: Tensor  # (S, S), largest entry 1
-    log_scale: float
+    matrix: Tensor  # (S, S), largest entry from .5 to 1
+    floor: Tensor  # (): rounding error of `matrix`
+    exponent: int
     rank: int
 
+    @property
+    def log_scale(self) -> float:
+        """Natural log of the factor before `matrix`."""
+        return self.exponent * math.log(2)
 
-def products(steps: Steps) -> Iterator[Product]:
+
+def _products(steps: Steps) -> Iterator[_Product]:
     """Yield P(0), P(1), ... one Jacobian longer each."""
     product = torch.eye(steps.state_size, dtype=torch.float64, device=steps.device)
-    log_scale, rank = 0.0, steps.state_size
+    floor, exponent, rank = product.new_zeros(()), 0, steps.state_size
+    norm = torch.linalg.matrix_norm(product)
     is_alive = torch.ones(steps.state_size, dtype=torch.bool, device=steps.device)  # columns of P that are not all zero
-    yield Product(product, log_scale, rank)
+    yield _Product(product, floor, exponent, rank)
     for jacobian in steps:
         rank = min(rank, int(structural_rank(jacobian.mT, is_alive)))
         is_alive = (jacobian[is_alive] != 0).any(dim=0)
+        error = rounding(norm * torch.linalg.matrix_norm(jacobian), steps.state_size)
+        relative_floor = floor / norm  # what was in error before grows or shrinks with the product
         product = product @ jacobian
-        largest = product.abs().max()
-        if largest > 0:
-            product, log_scale = product / largest, log_scale + math.log(largest)
-        yield Product(product, log_scale, rank)
+        shift = torch.frexp(product.abs().max()).exponent  # a power of two: scaling rounds nothing
+        product, error, exponent = torch.ldexp(product, -shift), torch.ldexp(error, -shift), exponent + int(shift)
+        norm = torch.linalg.matrix_norm(product)
+        floor = relative_floor * norm + error
+        yield _Product(product, floor, exponent, rank)
 
 
 def _graded_products(steps: Steps) -> Iterator[Graded]:
@@ -110,11 +120,12 @@ def _graded_products(steps: Steps) -> Iterator[Graded]:
     """
     basis = random_orthonormal(steps.state_size, steps.state_size, steps.device)
     for jacobian in reversed(steps):
-        basis = triangularise(jacobian @ basis).q
+        basis = torch.linalg.qr(jacobian @ basis).Q
     graded = identity(steps.state_size, steps.device)
     yield graded
     for jacobian in steps:
-        factors = triangularise(jacobian.mT @ basis)
+        floor = rounding(torch.linalg.matrix_norm(jacobian), steps.state_size)
+        factors = triangularise(jacobian.mT @ basis, floor)
         resolved = int(factors.num_resolved)
         basis = factors.q[:, :resolved]
         graded = graded.times_from_left(factors.r[:resolved])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,23 +20,30 @@ class Factors:
     num_resolved: Tensor  # (...,): leading columns whose |r_jj| stands above the rounding errors of the vectors
 
 
-def triangularise(vectors: Tensor) -> Factors:
-    """Factor (..., S, k) float64.
+def triangularise(vectors: Tensor, floor: Tensor) -> Factors:
+    """Factor (..., S, k) float64, whose entries are known to within `floor` (...,).
 
-    A column whose part orthogonal to those before it is below S * eps times the longest column is rounding error: its
-    r_jj is some number near 1e-16 whatever the true one, zero included.
+    Where the part of a column orthogonal to those before it is smaller, its r_jj is some number near the floor whatever
+    the true one, zero included.
     """
     q, r = torch.linalg.qr(vectors)
-    longest = torch.linalg.vector_norm(vectors, dim=-2).amax(dim=-1, keepdim=True)
-    floor = vectors.shape[-2] * torch.finfo(vectors.dtype).eps * longest
-    is_resolved = r.diagonal(dim1=-2, dim2=-1).abs() > floor
+    is_resolved = r.diagonal(dim1=-2, dim2=-1).abs() > floor.unsqueeze(-1)
     return Factors(q, r, is_resolved.cumprod(dim=-1).sum(dim=-1))
+
+
+def rounding(norm: Tensor, state_size: int) -> Tensor:
+    """Return how far J v may come out from the truth for a unit vector v (S,) and a J of Frobenius norm `norm`.
+
+    ``2 sqrt(S) eps |J|``, the QR that follows included; the errors of S additions grow like a random walk.
+    """
+    return norm * (2 * math.sqrt(state_size) * torch.finfo(torch.float64).eps)
 
 
 def random_orthonormal(state_size: int, num_vectors: int, device: torch.device) -> Tensor:
     """Return (S, k) with orthonormal columns in general position; the first ones do not depend on k."""
     drawn = torch.randn(num_vectors, state_size, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
-    return triangularise(drawn.mT.to(device)).q
+    q: Tensor = torch.linalg.qr(drawn.mT.to(device)).Q
+    return q
 
 
 def structural_rank(jacobian: Tensor, is_alive: Tensor) -> Tensor:
