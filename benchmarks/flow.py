@@ -100,7 +100,7 @@ def lyapunov(cell: str, num_steps: int, num_exponents: int | None, rounds: int) 
     """Time a spectrum, after checking that the sum of all exponents is that of the Jacobians' log singular values."""
     layer, inputs = build(cell, num_steps)
     actual = gw.flow.lyapunov_spectrum(layer, inputs[:50], warm_up=0).exponents.sum()
-    # Not slogdet: on a batch it is wrong with several threads (torch 2.13 with MKL 2024.2, DLASWP complains).
+    # Not slogdet, which is wrong on a batch with several threads: pytorch#141358, still so in torch 2.13.
     sigma = torch.linalg.svdvals(gw.flow.step_jacobians(layer.trace(inputs[:50])))
     expected = sigma.log().sum(dim=-1).mean()
     if not (actual - expected).abs() <= 1e-8 * expected.abs():

@@ -52,7 +52,7 @@ def in_200_digits(jacobians: Tensor, lag: int) -> Tensor:
 
 @pytest.mark.parametrize(("size", "seed"), [(2, 0), (4, 1), (7, 2)])
 def test_product_has_the_singular_values_of_exact_arithmetic(size: int, seed: int) -> None:
-    """The largest and smallest of the longest product differ by e^60 to e^100.
+    """For sizes 4 and 7 the largest and smallest of the longest product differ by more than e^50.
 
     Sweeps lose next to nothing; an SVD of the product loses its condition number, below 1e12 times eps.
     """
@@ -64,6 +64,7 @@ def test_product_has_the_singular_values_of_exact_arithmetic(size: int, seed: in
         by_svd = exact[0] - exact[-1] < math.log(1e12)
         assert_logs(row, exact, 1e-3 if by_svd else 1e-11)
         assert_logs(row[:1], exact[:1], 1e-12)
+    assert size == 2 or exact[0] - exact[-1] > 50
     naive = torch.linalg.svdvals(torch.linalg.multi_dot([*jacobians.flip(0)])).log()
     assert not torch.allclose(naive, exact, rtol=0, atol=1)  # what float64 makes of the product itself
     swept = jacobians.new_zeros(size)
@@ -125,7 +126,7 @@ def test_largest_singular_value_below_one_is_sufficient() -> None:
 
 
 def test_singular_value_above_one_does_not_make_it_explode() -> None:
-    """Linear and non-normal: spectral radius .8 wins in the end, sigma_max 3.2 lets it grow twentyfold before."""
+    """Linear and non-normal: spectral radius .8 wins in the end, sigma_max 3.2 lets it grow sixfold before."""
     weights = torch.tensor([[0.8, 3.0], [0.0, 0.8]], dtype=F64)
     assert torch.linalg.matrix_norm(weights, 2) > 3
     lags = [1, 4, 100]

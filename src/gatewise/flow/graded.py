@@ -6,7 +6,6 @@ large or small stands in l alone, as a logarithm.
 References
 ----------
 Stewart, G. W. (1995). On graded QR decompositions of products of matrices. ETNA 3, 39-49.
-Engelken, R., Wolf, F., Abbott, L. F. (2023), doi:10.1103/PhysRevResearch.5.043044, for the use on recurrent networks.
 """
 
 from __future__ import annotations

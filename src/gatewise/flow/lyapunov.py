@@ -104,9 +104,8 @@ def lyapunov_spectrum(
 
     References
     ----------
-    Benettin et al. (1980), doi:10.1007/BF02128236; Engelken, Wolf & Abbott (2023), doi:10.1103/PhysRevResearch.5.043044
-    (recurrent networks); Vogt et al. (2022), doi:10.3389/fams.2022.818799 (LSTM and GRU); Kaplan & Yorke (1979),
-    doi:10.1007/BFb0064319
+    Benettin et al. (1980), doi:10.1007/BF02128236; Kaplan & Yorke (1979), doi:10.1007/BFb0064319; for recurrent
+    networks Engelken, Wolf & Abbott (2020), arXiv:2006.02427, and Vogt et al. (2022), doi:10.3389/fams.2022.818799
 
     Examples
     --------
