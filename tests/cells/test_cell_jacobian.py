@@ -8,6 +8,7 @@ from cell_cases import CASES, PLAIN, Case, H
 from torch import Tensor
 
 from gatewise import cells
+from problems import random
 from tolerances import assert_close, assert_fails, spoilt
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -119,3 +120,28 @@ def test_step_jacobian_keeps_the_dtype(case: Case) -> None:
     dtype = torch.float32
     jacobian = closed_form(case, case.inputs(3, dtype=dtype), case.state(3, dtype=dtype), case.weights(dtype))
     assert jacobian.dtype == dtype
+
+
+@each_case
+def test_step_derivative_times_vectors_is_the_matrix_product(case: Case) -> None:
+    weights, x, previous = case.weights(), case.inputs(4, 3), case.state(4, 3)
+    state, gates = case.equations.step(case.equations.project_input(x, weights), previous, weights)
+    derivative = case.equations.step_derivative(previous, state, gates, weights)
+    vectors = random((4, 3, derivative.state_size, 2), 9)
+    expected = derivative.matrix() @ vectors
+    assert_close(derivative.times(vectors), expected, "jacobian")
+    assert_fails(assert_close, derivative.times(vectors), spoilt(expected), "jacobian")
+    assert_close(derivative[2].times(vectors[2]), expected[2], "jacobian")
+    norms = torch.linalg.matrix_norm(derivative.matrix())
+    assert (derivative.norm() >= norms * (1 - 1e-12)).all()
+    assert (derivative.norm() <= 3 * norms).all()
+
+
+def test_relu_jacobian_of_a_broken_state_is_no_number() -> None:
+    """NaN > 0 is false: the slope must not come out as 0, which would read as a gradient that vanished."""
+    case = PLAIN[1]
+    state = cells.State(torch.tensor([float("nan"), -1.0, 2.0, 0.0, 1.0]).double().relu())
+    jacobian = case.equations.step_jacobian(case.state(), state, {}, case.weights())
+    assert jacobian[0].isnan().all()
+    assert (jacobian[[1, 3]] == 0).all()
+    assert (jacobian[[2, 4]] != 0).all()

@@ -14,21 +14,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class Weights:
-    """The parameters of one layer and direction, under torch.nn's meaning and gate order."""
-
-    input: Tensor  # weight_ih (G*H, I)
-    recurrent: Tensor  # weight_hh (G*H, P)
-    input_bias: Tensor | None = None  # bias_ih (G*H,)
-    recurrent_bias: Tensor | None = None  # bias_hh (G*H,)
-    projection: Tensor | None = None  # weight_hr (P, H)
-
-    @property
-    def hidden_size(self) -> int:
-        """H: units of the gates and of the cell state, before any projection."""
-        return self.recurrent.shape[1] if self.projection is None else self.projection.shape[1]
+from gatewise.cells.derivative import StepDerivative
+from gatewise.cells.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -114,6 +101,9 @@ class Cell(ABC):
         """
 
     @abstractmethod
+    def step_derivative(self, previous: State, state: State, gates: Gates, weights: Weights) -> StepDerivative:
+        """Return J_t = ds_t / ds_{t-1} as the diagonals around W_hh; arguments as in `step_jacobian`."""
+
     def step_jacobian(self, previous: State, state: State, gates: Gates, weights: Weights) -> Tensor:
         """Return J_t = ds_t / ds_{t-1} in closed form, from what the step itself computed.
 
@@ -131,8 +121,4 @@ class Cell(ABC):
             (..., S, S); rows are components of s_t, columns of s_{t-1}. S = H for RNN and GRU; for the LSTM s = [h; c]
             and S = 2H, with a projection P + H.
         """
-
-
-def scale_rows(factors: Tensor, matrix: Tensor) -> Tensor:
-    """Return diag(factors) @ matrix for factors (..., H) and matrix (H, P) or (..., H, P)."""
-    return factors.unsqueeze(-1) * matrix
+        return self.step_derivative(previous, state, gates, weights).matrix()

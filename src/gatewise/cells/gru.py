@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewise.cells.cell import Cell, Gates, State, Weights, scale_rows
+from gatewise.cells.cell import Cell, Gates, State
+from gatewise.cells.derivative import Rows, StepDerivative
+from gatewise.cells.weights import Weights
 
 
 class GRU(Cell):
@@ -42,17 +44,15 @@ class GRU(Cell):
         h = (1 - z) * n + z * previous.hidden
         return State(h), {"reset_gate": r, "update_gate": z, "new_gate": n}
 
-    def step_jacobian(self, previous: State, state: State, gates: Gates, weights: Weights) -> Tensor:
+    def step_derivative(self, previous: State, state: State, gates: Gates, weights: Weights) -> StepDerivative:
         """J = diag(z) + diag((h_{t-1}-n) z(1-z)) W_hz
         + diag((1-z)(1-n^2)) [ diag(r) W_hn + diag((W_hn h_{t-1} + b_hn) r(1-r)) W_hr ].
         """  # noqa: D205 - the docstring is the formula
         r, z, n = (gates[name] for name in self.gate_names)
-        W_hr, W_hz, W_hn = weights.recurrent.chunk(3)  # noqa: N806 - the paper's letters
+        W_hn = weights.recurrent.chunk(3)[2]  # noqa: N806 - the paper's letters
         b_hn = None if weights.recurrent_bias is None else weights.recurrent_bias.chunk(3)[2]
         recurrent_n = F.linear(previous.hidden, W_hn, b_hn)
-        dn_dh = scale_rows(r, W_hn) + scale_rows(recurrent_n * r * (1 - r), W_hr)
-        return (
-            torch.diag_embed(z)
-            + scale_rows((previous.hidden - n) * z * (1 - z), W_hz)
-            + scale_rows((1 - z) * (1 - n * n), dn_dh)
-        )
+        through_n = (1 - z) * (1 - n * n)
+        along_r = through_n * recurrent_n * r * (1 - r)
+        along_z = (previous.hidden - n) * z * (1 - z)
+        return StepDerivative(weights, Rows(torch.stack([along_r, along_z, through_n * r], dim=-2), kept=z))

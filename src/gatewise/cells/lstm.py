@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewise.cells.cell import Cell, Gates, State, Weights, scale_rows
+from gatewise.cells.cell import Cell, Gates, State
+from gatewise.cells.derivative import Rows, StepDerivative
+from gatewise.cells.weights import Weights
 
 
 class LSTM(Cell):
@@ -44,7 +46,7 @@ class LSTM(Cell):
             h = F.linear(h, weights.projection)
         return State(h, c), {"input_gate": i, "forget_gate": f, "cell_gate": g, "output_gate": o}
 
-    def step_jacobian(self, previous: State, state: State, gates: Gates, weights: Weights) -> Tensor:
+    def step_derivative(self, previous: State, state: State, gates: Gates, weights: Weights) -> StepDerivative:
         """J of s = [h; c]::
 
             dc/dc = diag(f)
@@ -55,20 +57,16 @@ class LSTM(Cell):
         With a projection the two h rows are multiplied from the left by W_hr.
         """  # noqa: D400 - the docstring is the formula
         i, f, g, o = (gates[name] for name in self.gate_names)
-        W_hi, W_hf, W_hg, W_ho = weights.recurrent.chunk(4)  # noqa: N806 - the paper's letters
-        tanh_c = torch.tanh(state.require_cell())
-        dh_dc_now = self.output_slope(state, gates)
-        dc_dh = (
-            scale_rows(previous.require_cell() * f * (1 - f), W_hf)
-            + scale_rows(g * i * (1 - i), W_hi)
-            + scale_rows(i * (1 - g * g), W_hg)
+        along_i, along_f, along_g = g * i * (1 - i), previous.require_cell() * f * (1 - f), i * (1 - g * g)
+        along_o = torch.tanh(state.require_cell()) * o * (1 - o)
+        slope = self.output_slope(state, gates)
+        return StepDerivative(
+            weights,
+            memory=Rows(torch.stack([along_i, along_f, along_g], dim=-2), kept=f),
+            output=Rows(
+                torch.stack([slope * along_i, slope * along_f, slope * along_g, along_o], dim=-2), kept=slope * f
+            ),
         )
-        dc_dc = torch.diag_embed(f)
-        dh_dh = scale_rows(tanh_c * o * (1 - o), W_ho) + scale_rows(dh_dc_now, dc_dh)
-        dh_dc = torch.diag_embed(dh_dc_now * f)
-        if weights.projection is not None:
-            dh_dh, dh_dc = weights.projection @ dh_dh, weights.projection @ dh_dc
-        return torch.cat([torch.cat([dh_dh, dh_dc], dim=-1), torch.cat([dc_dh, dc_dc], dim=-1)], dim=-2)
 
     def output_slope(self, state: State, gates: Gates) -> Tensor:
         """Return o (1 - tanh^2 c_t) (..., H): the slope of o * tanh(c_t) along c_t of the same step."""

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatewise.cells.cell import Cell, Gates, State, Weights, scale_rows
+from gatewise.cells.cell import Cell, Gates, State
+from gatewise.cells.derivative import Rows, StepDerivative
+from gatewise.cells.weights import Weights
 
 Nonlinearity = Literal["tanh", "relu"]
 
@@ -37,8 +39,9 @@ class RNN(Cell):
         activation = torch.tanh if self.nonlinearity == "tanh" else torch.relu
         return State(activation(preactivation)), {}
 
-    def step_jacobian(self, previous: State, state: State, gates: Gates, weights: Weights) -> Tensor:
+    def step_derivative(self, previous: State, state: State, gates: Gates, weights: Weights) -> StepDerivative:
         """J = diag(act'(a)) W_hh, where act' follows from h_t itself: 1 - h^2 for tanh, [h > 0] for relu."""
         h = state.hidden
-        slope = 1 - h * h if self.nonlinearity == "tanh" else (h > 0).to(h.dtype)
-        return scale_rows(slope, weights.recurrent)
+        # NaN > 0 is false: without the second term a network that broke down would pass for one that is silent.
+        slope = 1 - h * h if self.nonlinearity == "tanh" else torch.where(h.isnan(), h, (h > 0).to(h.dtype))
+        return StepDerivative(weights, Rows(slope.unsqueeze(-2)))
