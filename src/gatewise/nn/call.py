@@ -93,12 +93,18 @@ def check_lengths(lengths: Lengths, num_steps: int, num_sequences: int, is_batch
         raise TypeError(f"lengths must be integers, got {tensor.dtype}")
     if tensor.shape != (num_sequences,):
         raise ValueError(f"lengths must have shape ({num_sequences},), one a sequence, got {tuple(tensor.shape)}")
-    outside = ((tensor < 0) | (tensor > num_steps)).nonzero().flatten().tolist()
-    if outside:
-        first = outside[0]
-        raise ValueError(f"lengths must be between 0 and {num_steps}, got {int(tensor[first])} for sequence {first}")
+    if not torch.compiler.is_compiling():  # then nobody knows them yet, and the operator looks
+        check_range(tensor, num_steps)
     # A copy: kernels and backward read it later, when the caller may have changed his, and as contiguous memory.
     return tensor.to(torch.int64).clone(memory_format=torch.contiguous_format)
+
+
+def check_range(lengths: Tensor, num_steps: int) -> None:
+    """Raise ValueError if one of `lengths` (N,) is not between 0 and T."""
+    outside = ((lengths < 0) | (lengths > num_steps)).nonzero().flatten().tolist()
+    if outside:
+        first = outside[0]
+        raise ValueError(f"lengths must be between 0 and {num_steps}, got {int(lengths[first])} for sequence {first}")
 
 
 def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | PackedSequence, HiddenState]:

@@ -33,7 +33,9 @@ def choose_path(layer: RNNBase, call: Call) -> Path:
     """Return the path that computes `call` fastest where nothing but the result is wanted."""
     # First: while Dynamo traces, the tests for transforms below would say that there is one.
     if torch.compiler.is_compiling():
-        return _without_kernels(call)
+        # ONNX has operators for torch's layers and none for ours.
+        is_open = _HAS_KERNELS and call.packed is None and not torch.onnx.is_in_onnx_export()
+        return "native" if is_open and _is_native(layer, call) else "torch"
     if _is_being_transformed():
         return "composite"
     if _HAS_KERNELS and not _is_watched() and _is_native(layer, call):
@@ -75,13 +77,11 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
         if not _have_their_shapes(weights, layer, row):
             return False  # torch says what is wrong with them
         tensors += weights
-    return all(
-        type(tensor) in (Tensor, Parameter)
-        and tensor.dtype == dtype
-        and tensor.is_cpu
-        and tensor.layout == torch.strided
-        and not tensor.is_neg()
-        for tensor in tensors
+    if not all(tensor.dtype == dtype and tensor.is_cpu and tensor.layout == torch.strided for tensor in tensors):
+        return False
+    # The compiler shows fake tensors, and tells nobody whether one is a negated view.
+    return torch.compiler.is_compiling() or all(
+        type(tensor) in (Tensor, Parameter) and not tensor.is_neg() for tensor in tensors
     )
 
 
@@ -144,11 +144,12 @@ def _run_torch_ragged(layer: RNNBase, call: Call, lengths: Tensor) -> tuple[Tens
 def _call_kernel(layer: RNNBase, inputs: Tensor, initial: State, batch_sizes: Tensor | None) -> tuple[Tensor, State]:
     """Call torch's kernel of the layer's kind on (T, N, I), or on packed data with its batch sizes."""
     kernel = getattr(_VF, layer.mode.lower())
-    layer._update_flat_weights()
+    # Not layer._flat_weights: a layer refreshes that list on the way, which torch.export takes for an assignment.
+    weights = [weight for row in range(len(initial.hidden)) for weight in given_weights(layer, row)]
     hx = initial.hidden if initial.cell is None else (initial.hidden, initial.cell)
     options = (layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional)
     if batch_sizes is None:
-        output, *final = kernel(inputs, hx, layer._flat_weights, *options, False)  # False: time-major
+        output, *final = kernel(inputs, hx, weights, *options, False)  # False: time-major
     else:
-        output, *final = kernel(inputs, batch_sizes, hx, layer._flat_weights, *options)
+        output, *final = kernel(inputs, batch_sizes, hx, weights, *options)
     return output, State(*final)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import torch
 from torch import Tensor
 from torch.nn import RNNBase
 
@@ -23,7 +24,12 @@ _EQUATIONS: dict[str, Cell] = {
 
 def equations_of(layer: RNNBase) -> Cell:
     """Return the equations that `layer` computes."""
-    return _EQUATIONS[layer.mode]
+    return equations_of_mode(layer.mode)
+
+
+def equations_of_mode(mode: str) -> Cell:
+    """Return the equations of one of torch's modes: "RNN_TANH", "RNN_RELU", "LSTM" or "GRU"."""
+    return _EQUATIONS[mode]
 
 
 def num_directions(layer: RNNBase) -> int:
@@ -56,7 +62,10 @@ def weights_of(layer: RNNBase, index: int) -> Weights:
 
 def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
     """Return the weights of row `index` that there are, in torch's order: W_ih, W_hh, b_ih, b_hh, W_hr."""
-    names = _weight_names(parameter_suffix(index, num_directions(layer)), layer.bias, layer.proj_size > 0)
+    suffix = parameter_suffix(index, num_directions(layer))
+    # The compiler warns of a cache that it cannot keep.
+    names_of = _weight_names.__wrapped__ if torch.compiler.is_compiling() else _weight_names
+    names = names_of(suffix, layer.bias, layer.proj_size > 0)
     # Module.__getattr__ takes a microsecond a name; a parametrized weight is no parameter and needs it.
     parameters = layer._parameters
     return [parameters.get(name) if name in parameters else getattr(layer, name) for name in names]  # type: ignore[misc]

@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.autograd import Function
 
 from gatewise import _native
-from gatewise.nn.native.gradients import Saved, with_contiguous_rows
+from gatewise.nn.native.gradients import Saved
 from gatewise.nn.native.gradients import gradients as gradients_of
+from gatewise.nn.native.kernels import forward
+from gatewise.nn.native.operator import run_operator
 from gatewise.nn.native.plan import Plan
 from gatewise.nn.native.recompute import differentiable_gradients
 
@@ -32,9 +34,11 @@ class LayerResult(NamedTuple):
 
 def run_layer(plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, flat: tuple[Tensor, ...]) -> LayerResult:
     """Run all directions of one layer on x (rows, I) from h_0, c_0 (D, N, ...) with the weights `flat`."""
+    if torch.compiler.is_compiling():
+        return LayerResult(*run_operator(plan, x, h_0, c_0, flat), [], [])
     inputs = (x, h_0, *flat) if c_0 is None else (x, h_0, c_0, *flat)
     if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)):
-        y, h_n, c_n, gates, kept = _forward(plan, x, h_0, c_0, flat, is_kept=plan.tracing != "none")
+        y, h_n, c_n, gates, kept = forward(plan, x, h_0, c_0, flat, is_kept=plan.tracing != "none")
         return LayerResult(y, h_n, c_n, gates, kept if c_0 is not None else [])
     y, h_n, c_n, *more = _LayerFunction.apply(plan, x, h_0, c_0, *flat)  # type: ignore[no-untyped-call]
     num_gates = plan.num_directions if more else 0
@@ -49,7 +53,7 @@ class _LayerFunction(Function):
         ctx: Any, plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, *flat: Tensor
     ) -> tuple[Tensor | None, ...]:
         """Run the kernels and keep what backward needs."""
-        y, h_n, c_n, gates, kept = _forward(plan, x, h_0, c_0, flat, is_kept=True)
+        y, h_n, c_n, gates, kept = forward(plan, x, h_0, c_0, flat, is_kept=True)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, h_0, c_0, *flat, y, *gates, *kept)
@@ -85,31 +89,3 @@ def _are_batched(cotangents: tuple[Tensor | None, ...]) -> bool:
 def _without_autocast() -> AbstractContextManager[object]:
     """Keep autocast, where a user calls backward inside it, from rounding the products of backward."""
     return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
-
-
-def _forward(
-    plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, flat: tuple[Tensor, ...], *, is_kept: bool
-) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor], list[Tensor]]:
-    """Call the kernel once a direction; also return gates and what else was kept, if `is_kept` and there is any."""
-    rows, size = x.shape[:-1], plan.hidden_size
-    x = with_contiguous_rows(x)
-    initial = with_contiguous_rows(h_0), None if c_0 is None else with_contiguous_rows(c_0)
-    y = x.new_empty(*rows, plan.num_directions * plan.state_size)
-    h_n = x.new_empty(plan.num_directions, h_0.shape[1], plan.state_size)
-    c_n = None if c_0 is None else x.new_empty(c_0.shape)
-    gates: list[Tensor] = []
-    kept: list[Tensor] = []
-    for d in range(plan.num_directions):
-        if is_kept and plan.equations.gate_names:
-            gates.append(x.new_empty(*rows, plan.equations.num_blocks * size))
-            kept.append(x.new_empty(*rows, size))
-        w_ih, w_hh, b_ih, b_hh, w_hr = plan.weights(flat, d)
-        weights = w_ih.contiguous(), w_hh.contiguous(), _contiguous(b_ih), _contiguous(b_hh), _contiguous(w_hr)
-        plan.kernel(d, x.dtype, x.shape[-1]).forward(
-            x, initial, weights, y, (h_n, c_n), gates[-1] if gates else None, kept[-1] if kept else None
-        )
-    return y, h_n, c_n, gates, kept
-
-
-def _contiguous(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()
