@@ -1,6 +1,15 @@
 """Measures of how far gradient and memory reach; no plotting."""
 
-from gatewise.flow.gradient_by_lag import GradientByLag, gradient_by_lag
+from gatewise.flow.gradient_by_lag import gradient_by_lag, input_sensitivity_by_lag
+from gatewise.flow.hidden_gradient import HiddenGradientNorms, hidden_gradient_norms
+from gatewise.flow.lag_curve import GradientByLag
 from gatewise.flow.memory import memory_half_life
 
-__all__ = ["GradientByLag", "gradient_by_lag", "memory_half_life"]
+__all__ = [
+    "GradientByLag",
+    "HiddenGradientNorms",
+    "gradient_by_lag",
+    "hidden_gradient_norms",
+    "input_sensitivity_by_lag",
+    "memory_half_life",
+]
