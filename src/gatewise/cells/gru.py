@@ -56,3 +56,8 @@ class GRU(Cell):
             + scale_rows((previous.hidden - n) * z * (1 - z), W_hz)
             + scale_rows((1 - z) * (1 - n * n), dn_dh)
         )
+
+    def old_and_new(self, previous: State, gates: Gates) -> tuple[Tensor, Tensor]:
+        """h_t = z * h_{t-1} + (1 - z) * n; see `Cell.old_and_new`."""
+        z = gates["update_gate"]
+        return z * previous.hidden, (1 - z) * gates["new_gate"]

@@ -1,15 +1,22 @@
 """Measures of how far gradient and memory reach; no plotting."""
 
+from gatewise.flow.gates import GateStatistics, MemoryBalance, gate_statistics, memory_balance
 from gatewise.flow.gradient_by_lag import gradient_by_lag, input_sensitivity_by_lag
 from gatewise.flow.hidden_gradient import HiddenGradientNorms, hidden_gradient_norms
 from gatewise.flow.lag_curve import GradientByLag
-from gatewise.flow.memory import memory_half_life
+from gatewise.flow.memory import DirectPath, direct_path_by_lag, memory_half_life
 
 __all__ = [
+    "DirectPath",
+    "GateStatistics",
     "GradientByLag",
     "HiddenGradientNorms",
+    "MemoryBalance",
+    "direct_path_by_lag",
+    "gate_statistics",
     "gradient_by_lag",
     "hidden_gradient_norms",
     "input_sensitivity_by_lag",
+    "memory_balance",
     "memory_half_life",
 ]
