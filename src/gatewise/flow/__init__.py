@@ -5,6 +5,7 @@ from gatewise.flow.gradient_by_lag import gradient_by_lag, input_sensitivity_by_
 from gatewise.flow.hidden_gradient import HiddenGradientNorms, hidden_gradient_norms
 from gatewise.flow.lag_curve import GradientByLag
 from gatewise.flow.memory import DirectPath, direct_path_by_lag, memory_half_life
+from gatewise.flow.memory_capacity import MemoryCapacity, memory_capacity
 
 __all__ = [
     "DirectPath",
@@ -12,11 +13,13 @@ __all__ = [
     "GradientByLag",
     "HiddenGradientNorms",
     "MemoryBalance",
+    "MemoryCapacity",
     "direct_path_by_lag",
     "gate_statistics",
     "gradient_by_lag",
     "hidden_gradient_norms",
     "input_sensitivity_by_lag",
     "memory_balance",
+    "memory_capacity",
     "memory_half_life",
 ]

@@ -37,7 +37,7 @@ class CopyRun:
         return {name: (named[name], join_calls(name, named[name], calls)) for name, calls in self.calls.items()}
 
 
-def run_in_float64(model: Module, inputs: Any) -> AbstractContextManager[CopyRun]:
+def run_in_float64(model: Module, inputs: Any, *, needs_graph: bool = True) -> AbstractContextManager[CopyRun]:
     """Run a float64 copy of `model` with every recurrent layer watched; the random state is put back afterwards.
 
     Parameters
@@ -45,29 +45,31 @@ def run_in_float64(model: Module, inputs: Any) -> AbstractContextManager[CopyRun
     model : torch.nn.Module
     inputs : Tensor, tuple or dict
         What the model is called with: ``model(inputs)``, ``model(*inputs)`` or ``model(**inputs)``.
+    needs_graph : bool, default True
+        Whether gradients will be taken; without, states alone are kept.
 
     Raises
     ------
     ValueError
         If the model contains no recurrent layer that can be watched, or calls none.
     """
-    return _run_copy(model, inputs, is_float64=True)
+    return _run_copy(model, inputs, is_float64=True, needs_graph=needs_graph)
 
 
 def run_in_own_precision(model: Module, inputs: Any) -> AbstractContextManager[CopyRun]:
     """Do the same in the model's own precision, where a value may overflow that float64 still holds."""
-    return _run_copy(model, inputs, is_float64=False)
+    return _run_copy(model, inputs, is_float64=False, needs_graph=True)
 
 
 @contextmanager
-def _run_copy(model: Module, inputs: Any, *, is_float64: bool) -> Iterator[CopyRun]:
+def _run_copy(model: Module, inputs: Any, *, is_float64: bool, needs_graph: bool) -> Iterator[CopyRun]:
     calls: dict[str, list[Run]] = {}
 
     def on_run(name: str, _: RNNBase, run: Run) -> None:
         calls.setdefault(name, []).append(run)
 
     # Tensors made in inference mode can never take part in a gradient.
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.set_grad_enabled(needs_graph):
         copied = _copy(model)
         if is_float64:
             copied.double()
