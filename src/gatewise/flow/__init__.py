@@ -8,6 +8,7 @@ from gatewise.flow.hidden_gradient import HiddenGradientNorms, hidden_gradient_n
 from gatewise.flow.lag_curve import GradientByLag
 from gatewise.flow.memory import DirectPath, direct_path_by_lag, memory_half_life
 from gatewise.flow.memory_capacity import MemoryCapacity, memory_capacity
+from gatewise.flow.monitor import Monitor, MonitoredLayer, MonitorRecord
 from gatewise.flow.non_finite import NonFinite
 from gatewise.flow.verdict import Verdict
 
@@ -22,6 +23,9 @@ __all__ = [
     "LayerDiagnosis",
     "MemoryBalance",
     "MemoryCapacity",
+    "Monitor",
+    "MonitorRecord",
+    "MonitoredLayer",
     "NonFinite",
     "Verdict",
     "diagnose",

@@ -18,10 +18,11 @@ from gatewise.flow.advice import Finding, advice_for, advice_outside
 from gatewise.flow.diagnosis import Diagnosis, Evidence, LayerDiagnosis
 from gatewise.flow.float64 import CopyRun, run_in_float64, run_in_own_precision
 from gatewise.flow.gradient_by_lag import norms_by_step
-from gatewise.flow.hidden_gradient import HiddenGradientNorms, gradient, gradients_of
+from gatewise.flow.hidden_gradient import gradient, gradients_of
 from gatewise.flow.lag_curve import HORIZON_FACTOR, GradientByLag, norms_at_lags, summarise
 from gatewise.flow.loss import scalar_loss
 from gatewise.flow.non_finite import NonFinite, bad_gradient, bad_in_row, bad_parameter, value_name
+from gatewise.flow.read_steps import last_steps_read
 from gatewise.flow.signs import Signs, signs_of
 from gatewise.flow.verdict import GROWTH_LIMIT, Thresholds, Verdict, flow_of, worst
 from gatewise.nn.composite import Run
@@ -156,7 +157,7 @@ def _diagnose_layer(
 ) -> list[LayerDiagnosis]:
     """Diagnose every row of one layer from its float64 run."""
     gradients = gradients_of(loss, layer, calls)
-    ends = _last_steps_read(gradients, num_directions(layer))
+    ends = last_steps_read(gradients.output_norms, gradients.cell_output_norms, num_directions(layer))
     curve = _curve(layer, run, loss, ends, gradients.lengths, thresholds)
     num_steps = int(gradients.lengths.max())
     results = []
@@ -190,19 +191,6 @@ def _diagnose_layer(
             )
         )
     return results
-
-
-def _last_steps_read(gradients: HiddenGradientNorms, directions: int) -> Tensor:
-    """Return per row the last processed step (L*D, N) at which gradient enters from outside; -1 where none does."""
-    is_read = gradients.output_norms != 0
-    if gradients.cell_output_norms is not None:
-        is_read |= gradients.cell_output_norms != 0
-    steps = torch.arange(is_read.shape[1]).view(-1, 1)
-    is_read = is_read.cpu()
-    last = torch.where(is_read, steps, -1).amax(dim=1)
-    first = torch.where(is_read, steps, len(steps)).amin(dim=1)
-    is_reverse = (torch.arange(len(last)) % directions == 1).unsqueeze(1)
-    return torch.where(is_reverse & (last >= 0), first, last)
 
 
 def _curve(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import RNNBase
 
+from gatewise.cells import State
 from gatewise.nn.call import Call
 from gatewise.nn.composite import DirectionRun, Run
 
@@ -24,7 +25,7 @@ def join_calls(name: str, layer: RNNBase, calls: Sequence[Run]) -> Run:
     """
     if len(calls) == 1:
         return calls[0]
-    if not all(continues(layer, earlier, later.call) for earlier, later in pairwise(calls)):
+    if not all(continues(layer, earlier.call, earlier.final, later.call) for earlier, later in pairwise(calls)):
         raise ValueError(
             f"layer {name!r} is called more than once in a forward pass, and not each time from the state in which the "
             "call before ended; measure a model that runs it over one sequence"
@@ -42,14 +43,14 @@ def join_calls(name: str, layer: RNNBase, calls: Sequence[Run]) -> Run:
     return Run(whole, torch.cat([run.output for run in calls]), calls[-1].final, rows)
 
 
-def continues(layer: RNNBase, earlier: Run, later: Call) -> bool:
+def continues(layer: RNNBase, earlier: Call, ended: State, later: Call) -> bool:
     """Whether `later` starts from the state in which `earlier` ended, forwards in time and without lengths."""
-    if layer.bidirectional or earlier.call.lengths is not None or later.lengths is not None:
+    if layer.bidirectional or earlier.lengths is not None or later.lengths is not None:
         return False
-    if not _is_same(earlier.final.hidden, later.initial.hidden):
+    if not _is_same(ended.hidden, later.initial.hidden):
         return False
-    ended, started = earlier.final.cell, later.initial.cell
-    return ended is None or started is None or _is_same(ended, started)
+    started = later.initial.cell
+    return ended.cell is None or started is None or _is_same(ended.cell, started)
 
 
 def _is_same(ended: Tensor, started: Tensor) -> bool:
