@@ -25,28 +25,28 @@ class SentimentRNN(nn.Module):
 
 torch.manual_seed(0)
 model, loss_fn = SentimentRNN(), nn.CrossEntropyLoss()
-words, labels = torch.randint(2, 50, (32, 80)), torch.randint(2, (32,))
-words[:, 0] = labels  # the first word decides: 79 steps before the answer is given
+words, labels = torch.randint(2, 50, (16, 60)), torch.randint(2, (16,))
+words[:, 0] = labels  # the first word decides: 59 steps before the answer is given
 
-diagnosis = gw.flow.diagnose(model, words, lambda output: loss_fn(output, labels), needed_lag=79)
+diagnosis = gw.flow.diagnose(model, words, lambda output: loss_fn(output, labels), needed_lag=59)
 print(diagnosis)
 
-# What the first piece of advice does: memory gates spread over dependencies of up to 80 steps (Tallec & Ollivier 2018).
+# What the first piece of advice does: memory gates spread over dependencies of up to 60 steps (Tallec & Ollivier 2018).
 with torch.no_grad():
-    log_u = torch.empty(32).uniform_(1, 79).log()
+    log_u = torch.empty(32).uniform_(1, 59).log()
     model.lstm.bias_ih_l0[0:32], model.lstm.bias_ih_l0[32:64] = -log_u, log_u
     model.lstm.bias_hh_l0[0:64] = 0
-print("\nafter it:", gw.flow.diagnose(model, words, lambda output: loss_fn(output, labels), needed_lag=79).verdict)
+print("\nafter it:", gw.flow.diagnose(model, words, lambda output: loss_fn(output, labels), needed_lag=59).verdict)
 
 logging.basicConfig(format="%(message)s")  # the monitor warns through logging the moment a verdict turns
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-with gw.flow.Monitor(model, every=20, needed_lag=79) as monitor:
-    for _ in range(81):
+with gw.flow.Monitor(model, every=10, needed_lag=59) as monitor:
+    for _ in range(41):
         optimizer.zero_grad()
         loss = loss_fn(model(words), labels)
         loss.backward()
         optimizer.step()
 for record in monitor.records:
     horizon = record.scalars["lstm/l0/horizon"]
-    print(f"training step {record.step:2d}: {record.verdict}, the gradient reaches back {horizon:.0f} of 79 steps")
+    print(f"training step {record.step:2d}: {record.verdict}, the gradient reaches back {horizon:.0f} of 59 steps")
 print(f"loss {loss.item():.4f}")

@@ -303,7 +303,7 @@ def test_a_layer_that_the_loss_does_not_reach() -> None:
     diagnosis = gw.flow.diagnose(model, random_inputs(), torch.sum)
     assert [row.verdict for row in diagnosis.layers] == [Verdict.VANISHING, Verdict.HEALTHY]
     assert "detach" in diagnosis.worst.advice[0].text
-    assert "no gradient reaches encoder" in str(diagnosis)
+    assert "no gradient reaches encoder (GRU)" in str(diagnosis)
 
 
 def test_padding_that_the_loss_ignores_does_not_hide_the_gradient() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 
 from gatewise.flow.non_finite import NonFinite
@@ -137,18 +138,19 @@ class Diagnosis:
 def _advice_lines(advice: tuple[Advice, ...]) -> list[str]:
     lines = []
     for part in advice:
-        lines.append(f"  -> {part.text}")
+        lines += textwrap.wrap(part.text, width=120, initial_indent="  -> ", subsequent_indent="     ")
         lines += [f"       {line}" for line in part.code.splitlines()]
     return lines
 
 
 def _headline(diagnosis: Diagnosis) -> str:
-    flow = diagnosis.worst.flow
+    flow, title = diagnosis.worst.flow, diagnosis.worst.title
     return {
         Verdict.NON_FINITE: "a value is NaN or infinite, so nothing can be learned from this batch",
-        Verdict.EXPLODING: f"the gradient grows by a factor {flow.growth:.3g} over {flow.longest_lag} steps back",
-        Verdict.VANISHING: f"no gradient reaches {diagnosis.worst.title}"
+        Verdict.EXPLODING: f"in {title}, the gradient grows by a factor {flow.growth:.3g} over {flow.longest_lag} "
+        "steps back",
+        Verdict.VANISHING: f"no gradient reaches {title}"
         if math.isnan(flow.horizon)
-        else f"the gradient reaches back {flow.horizon:g} steps where {flow.needed_lag:g} are needed",
+        else f"in {title}, the gradient reaches back {flow.horizon:g} steps where {flow.needed_lag:g} are needed",
         Verdict.HEALTHY: "the gradient reaches as far back as is needed, in every layer",
     }[diagnosis.verdict]
