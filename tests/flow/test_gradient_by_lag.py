@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from somebody_elses_model import Translator, translation_batch
 from torch import nn
 
 import gatewise as gw
@@ -190,6 +191,95 @@ def test_model_without_recurrent_layer_is_refused():
         gw.flow.gradient_by_lag(nn.Linear(I, H), torch.randn(N, I))
 
 
+@pytest.mark.parametrize(("cell", "options"), CASES)
+def test_chosen_steps_are_averaged_in_the_log(cell, options):
+    layer, inputs = layer_of(cell, **options), torch.randn(T, N, I, dtype=torch.float64)
+    singles = [gw.flow.gradient_by_lag(layer, inputs, step=step) for step in (3, 5, 8)]
+    several = gw.flow.gradient_by_lag(layer, inputs, step=[3, 5, 8])
+    counts = torch.stack([N - single.num_zero for single in singles])  # a sequence counts where its norm is not zero
+    logs = torch.stack([single.log_norm for single in singles])
+    expected = (logs * counts).nansum(dim=0) / (counts * logs.isfinite()).sum(dim=0)
+    torch.testing.assert_close(several.log_norm, expected, rtol=1e-11, atol=1e-11)
+    mean_norm = torch.stack([single.log_norm.exp() for single in singles]).nanmean(dim=0).log()
+    with pytest.raises(AssertionError):  # the mean of the norms is another number
+        torch.testing.assert_close(several.log_norm, mean_norm, rtol=1e-11, atol=1e-11)
+
+
+def test_horizon_follows_the_stated_factor():
+    # .9^7 = .478, .9^6 = .531; .9^21 = .109, .9^22 = .098
+    for factor, horizon in ((2, 6), (10, 21), (100, 43)):
+        measured = gw.flow.gradient_by_lag(scaled_orthogonal_rnn(0.9), torch.zeros(60, 2, I), horizon_factor=factor)
+        assert measured.horizon.item() == horizon
+        assert measured.horizon_factor == factor
+
+
+def test_norms_hold_where_their_squares_are_zero():
+    measured = gw.flow.gradient_by_lag(scaled_orthogonal_rnn(0.001), torch.zeros(101, 2, I))
+    assert measured.num_zero.sum() == 0
+    assert measured.slope.item() == pytest.approx(math.log(0.001), rel=1e-6)
+    assert (0.001**100) ** 2 == 0
+
+
+@pytest.mark.parametrize(("cell", "options"), CASES)
+def test_input_sensitivity_equals_autograd_at_the_inputs(cell, options):
+    layer, lengths = layer_of(cell, **options), [T, 4, 1, 6]
+    inputs = torch.randn(T, N, I, dtype=torch.float64, requires_grad=True)
+
+    def loss_fn(returned):
+        final = returned[1] if cell == "LSTM" else (returned[1],)
+        return sum(state.pow(3).sum() for state in final)
+
+    measured = gw.flow.input_sensitivity_by_lag(layer, (inputs, None, lengths), loss_fn)
+    (gradient,) = torch.autograd.grad(loss_fn(layer(inputs, lengths=lengths)), inputs)
+    norms = torch.full((N, T), math.nan, dtype=torch.float64)
+    for n, length in enumerate(lengths):
+        norms[n, :length] = gradient[:length, n].norm(dim=-1).flip(0)
+    expected = mean_log(norms)
+    torch.testing.assert_close(measured.log_norm[0], expected, rtol=1e-11, atol=1e-11)
+    states = gw.flow.gradient_by_lag(layer, (inputs, None, lengths))
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(measured.log_norm, states.log_norm, rtol=1e-11, atol=1e-11)
+
+
+def test_input_sensitivity_sees_what_never_comes_in():
+    """The gradient keeps its norm along the state, but no input writes to the unit it lives on."""
+    layer = gw.nn.RNN(1, 2, bias=False)
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(torch.diag(torch.tensor([1.0, 0.5])))
+        layer.weight_ih_l0.copy_(torch.tensor([[0.0], [1.0]]))
+    inputs = torch.zeros(20, 3, 1)
+    assert gw.flow.gradient_by_lag(layer, inputs).horizon.item() == 19
+    sensitivity = gw.flow.input_sensitivity_by_lag(layer, inputs)
+    assert sensitivity.slope.item() == pytest.approx(math.log(0.5), abs=1e-9)
+    assert sensitivity.horizon.item() == 6  # 2^6 = 64, 2^7 = 128
+
+
+def test_input_sensitivity_of_symbols_and_of_a_layer_called_step_by_step():
+    source, target = translation_batch(num_steps=6)
+    measured = gw.flow.input_sensitivity_by_lag(Translator().eval(), (source, target), lambda out: out[:, -1].sum())
+    assert measured["encoder.gru"].log_norm.shape == measured["decoder.gru"].log_norm.shape == (1, 6)
+    assert measured["decoder.gru"].log_norm.isfinite().all()
+
+
+def test_a_decoder_called_step_by_step_is_measured_like_one_called_once():
+    class StepByStep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = layer_of("LSTM", batch_first=True)
+
+        def forward(self, x):
+            state, outputs = None, []
+            for t in range(x.shape[1]):
+                output, state = self.rnn(x[:, t : t + 1], state)
+                outputs.append(output)
+            return torch.cat(outputs, dim=1)
+
+    model, inputs = StepByStep(), torch.randn(N, T, I, dtype=torch.float64)
+    whole = gw.flow.gradient_by_lag(model.rnn, inputs, lambda out: out[0][:, -1].sum())
+    parts = gw.flow.gradient_by_lag(model, inputs, lambda out: out[:, -1].sum())
+    torch.testing.assert_close(parts.log_norm, whole.log_norm, rtol=1e-11, atol=1e-11)
+
+
 def test_layer_called_twice_is_refused():
     class Twice(nn.Module):
         def __init__(self):
@@ -208,6 +298,8 @@ def test_layer_called_twice_is_refused():
     [
         ({"lags": [T]}, "lags must be between 0 and 8"),
         ({"step": T}, "step must be -1 or a position from 0 to 8"),
+        ({"step": []}, "step must name at least one position"),
+        ({"horizon_factor": 1}, "horizon_factor must be above 1"),
         ({"loss_fn": lambda output: output[0]}, "loss_fn must return a scalar"),
     ],
 )

@@ -122,3 +122,13 @@ class Cell(ABC):
             and S = 2H, with a projection P + H.
         """
         return self.step_derivative(previous, state, gates, weights).matrix()
+
+    def old_and_new(self, previous: State, gates: Gates) -> tuple[Tensor, Tensor]:
+        """Return the two parts (..., H) of the memory after a step: what is kept of the old one, and what is written.
+
+        Raises
+        ------
+        ValueError
+            For the RNN, which writes its state anew at every step.
+        """
+        raise ValueError(f"the {self.name} has no gate that keeps its memory: it writes its state anew at every step")

@@ -56,3 +56,8 @@ class GRU(Cell):
         along_r = through_n * recurrent_n * r * (1 - r)
         along_z = (previous.hidden - n) * z * (1 - z)
         return StepDerivative(weights, Rows(torch.stack([along_r, along_z, through_n * r], dim=-2), kept=z))
+
+    def old_and_new(self, previous: State, gates: Gates) -> tuple[Tensor, Tensor]:
+        """h_t = z * h_{t-1} + (1 - z) * n; see `Cell.old_and_new`."""
+        z = gates["update_gate"]
+        return z * previous.hidden, (1 - z) * gates["new_gate"]

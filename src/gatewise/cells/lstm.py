@@ -68,6 +68,10 @@ class LSTM(Cell):
             ),
         )
 
+    def old_and_new(self, previous: State, gates: Gates) -> tuple[Tensor, Tensor]:
+        """c_t = f * c_{t-1} + i * g; see `Cell.old_and_new`."""
+        return gates["forget_gate"] * previous.require_cell(), gates["input_gate"] * gates["cell_gate"]
+
     def output_slope(self, state: State, gates: Gates) -> Tensor:
         """Return o (1 - tanh^2 c_t) (..., H): the slope of o * tanh(c_t) along c_t of the same step."""
         return gates["output_gate"] * (1 - torch.tanh(state.require_cell()) ** 2)

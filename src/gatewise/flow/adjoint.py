@@ -1,10 +1,12 @@
 """Sending a vector back through time: v^T ds_T / ds_t for every step t, by autograd over all paths inside the model.
 
-s is h for RNN and GRU and [h; c] for the LSTM. Shapes: T steps, N sequences, H hidden units, P projection (P = H
-without one), S = P or P + H the size of the state vector.
+s is h for RNN and GRU and [h; c] for the LSTM. Shapes: T steps, N sequences, I inputs, H hidden units, P projection
+(P = H without one), S = P or P + H the size of the state vector.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -20,31 +22,51 @@ def state_size(row: DirectionRun) -> int:
     return state.hidden.shape[-1] + (0 if state.cell is None else state.cell.shape[-1])
 
 
+def norm(vectors: Tensor) -> Tensor:
+    """Return the Euclidean norm along the last axis, right over the whole range: squares do not under- or overflow."""
+    largest = vectors.abs().amax(dim=-1, keepdim=True)
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+    norms: Tensor = scale.squeeze(-1) * torch.linalg.vector_norm(vectors / scale, dim=-1)
+    return norms
+
+
 def loss_adjoint(loss: Tensor, row: DirectionRun, projection: Tensor | None, ends: Tensor) -> Tensor:
     """Return v = dL/ds_T (N, S) at each sequence's step T given by `ends` (N,); zero where that is negative."""
     steps = _distinct(ends)
     at_ends = _adjoints([loss], [torch.ones_like(loss)], row, projection, steps)
     v = at_ends.new_zeros(at_ends.shape[1:])
     for adjoint, step in zip(at_ends, steps, strict=True):
-        v = torch.where((ends == step).unsqueeze(-1), adjoint, v)
+        v = torch.where((ends == step).to(v.device).unsqueeze(-1), adjoint, v)
     return v
 
 
 def send_back(v: Tensor, row: DirectionRun, projection: Tensor | None, ends: Tensor) -> Tensor:
     """Return v^T ds_T / ds_t (T, N, S) for v (N, S) put in at each sequence's step `ends` (N,)."""
-    steps = _distinct(ends)
+    outputs, cotangents = _at_ends(v, row, ends)
+    return _adjoints(outputs, cotangents, row, projection, list(range(len(row.states))))
+
+
+def send_back_to_inputs(v: Tensor, row: DirectionRun, inputs: Sequence[Tensor], ends: Tensor) -> Tensor:
+    """Return v^T ds_T / dx_t (T, N, I) for x in the parts `inputs` in which the layer got it, each (steps, N, I)."""
+    outputs, cotangents = _at_ends(v, row, ends)
+    gradients = torch.autograd.grad(outputs, list(inputs), cotangents, retain_graph=True, materialize_grads=True)
+    return torch.cat(gradients)
+
+
+def _at_ends(v: Tensor, row: DirectionRun, ends: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the states at the steps `ends` (N,) with their shares of v (N, S)."""
     hidden_size = row.states[0].hidden.shape[-1]
     outputs: list[Tensor] = []
     cotangents: list[Tensor] = []
-    for step in steps:
-        v_here = v * (ends == step).unsqueeze(-1)
+    for step in _distinct(ends):
+        v_here = torch.where((ends == step).to(v.device).unsqueeze(-1), v, 0.0)
         state = row.states[step]
         outputs.append(state.hidden)
         cotangents.append(v_here[:, :hidden_size])
         if state.cell is not None:
             outputs.append(state.cell)
             cotangents.append(v_here[:, hidden_size:])
-    return _adjoints(outputs, cotangents, row, projection, list(range(len(row.states))))
+    return outputs, cotangents
 
 
 def _distinct(ends: Tensor) -> list[int]:

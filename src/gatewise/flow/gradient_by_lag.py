@@ -1,66 +1,35 @@
-"""How the gradient of the last step's state shrinks or grows on its way back in time."""
+"""How the gradient of a step's state shrinks or grows on its way back in time, to earlier states and to earlier inputs.
+
+Shapes: L*D layers times directions, K lags, T steps, N sequences, S the size of the state vector.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Module, RNNBase
 
-from gatewise.flow.adjoint import loss_adjoint, send_back, state_size
+from gatewise.flow.adjoint import loss_adjoint, norm, send_back, send_back_to_inputs, state_size
 from gatewise.flow.float64 import run_in_float64
-from gatewise.flow.regression import Line, fit_line
+from gatewise.flow.lag_curve import HORIZON_FACTOR, GradientByLag, check_horizon_factor, norms_at_lags, summarise
+from gatewise.flow.loss import scalar_loss
+from gatewise.flow.steps import last_steps, lengths_of
 from gatewise.nn.composite import DirectionRun, Run
 from gatewise.nn.weights import num_directions, weights_of
 
-# The horizon is where the gradient has shrunk by this factor.
-HORIZON_FACTOR = 100.0
 NUM_PROBES, PROBE_SEED = 8, 0
-
-
-@dataclass(frozen=True)
-class GradientByLag:
-    """Norms of v^T ds_T / ds_{T-k}, per layer and direction (L*D) and lag (K).
-
-    Attributes
-    ----------
-    lags : Tensor of shape (K,), int64
-        k, in steps.
-    log_norm : Tensor of shape (L*D, K)
-        Natural log of the Euclidean norm, mean over the sequences whose norm is not zero; NaN where there is none.
-    num_zero : Tensor of shape (L*D, K), int64
-        Sequences left out of the mean because their norm is exactly zero.
-    slope : Tensor of shape (L*D,)
-        Least squares of log_norm over the finite lags: log factor per step; negative where the gradient vanishes.
-    horizon : Tensor of shape (L*D,)
-        Largest lag with log_norm(k) >= log_norm(0) - ln 100; NaN where no gradient arrived at lag 0.
-    horizon_is_censored : Tensor of shape (L*D,), bool
-        Whether that is the last lag looked at, so that the true horizon may be larger.
-    """
-
-    lags: Tensor
-    log_norm: Tensor
-    num_zero: Tensor
-    slope: Tensor
-    horizon: Tensor
-    horizon_is_censored: Tensor
-    _lines: tuple[Line, ...]
-
-    def slope_interval(self, confidence: float = 0.95) -> Tensor:
-        """Return the interval of `slope`, (L*D, 2); needs SciPy."""
-        return torch.tensor([line.slope_interval(confidence) for line in self._lines], dtype=torch.float64)
 
 
 def gradient_by_lag(
     model: Module,
     inputs: Any,
     loss_fn: Callable[[Any], Tensor] | None = None,
-    step: int = -1,
+    step: int | Sequence[int] = -1,
     lags: Sequence[int] | None = None,
+    horizon_factor: float = HORIZON_FACTOR,
 ) -> GradientByLag | dict[str, GradientByLag]:
     """Measure how far back the state still matters: v^T ds_T / ds_{T-k} over all paths inside the model.
 
@@ -77,10 +46,13 @@ def gradient_by_lag(
     loss_fn : callable, optional
         Maps the model's output to a scalar; v is then its gradient dL/ds_T. A mean over the batch scales every norm by
         1/N and changes neither slope nor horizon. Without it v is Gaussian: root mean square over 8 fixed vectors.
-    step : int, default -1
-        Position T to start from; -1 for the last valid step of each sequence. Shorter sequences are left out.
+    step : int or sequence of int, default -1
+        Position T to start from; -1 for the last valid step of each sequence. Shorter sequences are left out. Several
+        positions are measured one by one and averaged like sequences: the mean of the logs.
     lags : sequence of int, optional
         k, not negative; every lag that fits if left out. The result holds them in rising order, lag 0 always first.
+    horizon_factor : float, default 100
+        The horizon is the largest lag at which the norm is still at least the norm at lag 0 over this factor.
 
     Returns
     -------
@@ -89,36 +61,102 @@ def gradient_by_lag(
     Raises
     ------
     ValueError
-        If there is no recurrent layer, one is called more than once, or step or lags do not fit.
+        If there is no recurrent layer, one is called more than once other than step by step through one sequence, or
+        step or lags do not fit.
 
     Notes
     -----
-    Costs one forward pass on the composite path and, per layer and direction, one backward pass (8 without a loss).
+    Costs one forward pass on the composite path and, per layer, direction and chosen step, one backward pass (8 without
+    a loss). Norms below 1e-308, the end of float64, count as zero. A layer that a model calls step by step, as decoders
+    do, is measured over all its steps.
 
     References
     ----------
     Bengio, Simard & Frasconi (1994), doi:10.1109/72.279181; Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063
+
+    Examples
+    --------
+    >>> import torch, gatewise as gw
+    >>> model, x = torch.nn.GRU(3, 8, batch_first=True), torch.randn(4, 30, 3)
+    >>> measured = gw.flow.gradient_by_lag(model, x, lambda output: output[0][:, -1].square().mean())
+    >>> measured.log_norm.shape, bool(measured.slope < 0)
+    (torch.Size([1, 30]), True)
     """
+    return _by_lag(model, inputs, loss_fn, step, lags, horizon_factor, is_to_inputs=False)
+
+
+def input_sensitivity_by_lag(
+    model: Module,
+    inputs: Any,
+    loss_fn: Callable[[Any], Tensor] | None = None,
+    step: int | Sequence[int] = -1,
+    lags: Sequence[int] | None = None,
+    horizon_factor: float = HORIZON_FACTOR,
+) -> GradientByLag | dict[str, GradientByLag]:
+    """Measure how far back the layer's input still matters: v^T ds_T / dx_{T-k} over all paths inside the model.
+
+    x_t is what the layer itself gets at step t, after any embedding or earlier layer. The state may carry a gradient
+    far back along directions that no input ever writes to; this is what is left of it where data come in. Parameters,
+    errors, averages and cost as in `gradient_by_lag`; the norms of the result are those of v^T ds_T / dx_{T-k}.
+
+    Examples
+    --------
+    >>> import torch, gatewise as gw
+    >>> layer = torch.nn.LSTM(3, 8)
+    >>> gw.flow.input_sensitivity_by_lag(layer, torch.randn(30, 4, 3), lags=[0, 1, 5]).log_norm.shape
+    torch.Size([1, 3])
+    """
+    return _by_lag(model, inputs, loss_fn, step, lags, horizon_factor, is_to_inputs=True)
+
+
+def _by_lag(
+    model: Module,
+    inputs: Any,
+    loss_fn: Callable[[Any], Tensor] | None,
+    step: int | Sequence[int],
+    lags: Sequence[int] | None,
+    horizon_factor: float,
+    *,
+    is_to_inputs: bool,
+) -> GradientByLag | dict[str, GradientByLag]:
+    check_horizon_factor(horizon_factor)
     with run_in_float64(model, inputs) as double:
-        loss = None if loss_fn is None else loss_fn(double.output)
-        if loss is not None and loss.numel() != 1:
-            raise ValueError(f"loss_fn must return a scalar, got shape {tuple(loss.shape)}")
-        results = {name: _measure(layer, run, loss, step, lags) for name, (layer, run) in double.layers.items()}
+        loss = None if loss_fn is None else scalar_loss(loss_fn, double.output)
+        results = {}
+        for name, (layer, run) in double.layers.items():
+            if not run.final.hidden.requires_grad:
+                raise ValueError(f"layer {name!r} runs under torch.no_grad inside the model, so no gradient reaches it")
+            received = [call.call.inputs for call in double.calls[name]] if is_to_inputs else None
+            results[name] = _measure(layer, run, loss, step, lags, horizon_factor, received)
     return next(iter(results.values())) if len(results) == 1 else results
 
 
-def _measure(layer: RNNBase, run: Run, loss: Tensor | None, step: int, lags: Sequence[int] | None) -> GradientByLag:
+def _measure(
+    layer: RNNBase,
+    run: Run,
+    loss: Tensor | None,
+    step: int | Sequence[int],
+    lags: Sequence[int] | None,
+    horizon_factor: float,
+    received: Sequence[Tensor] | None,
+) -> GradientByLag:
     """Measure one layer's run."""
-    num_steps, num_sequences = run.call.inputs.shape[:2]
-    lengths = run.call.lengths if run.call.lengths is not None else torch.full((num_sequences,), num_steps)
+    num_steps, lengths = len(run.call.inputs), lengths_of(run)
     checked_lags = _check_lags(lags, num_steps)
     rows = []
     for index, row in enumerate(run.directions):
         is_reverse = index % num_directions(layer) == 1
-        ends = _end_steps(lengths, step, num_steps, is_reverse)
-        norms = _norms_by_step(row, weights_of(layer, index).projection, loss, ends)
-        rows.append(_at_lags(norms, ends, lengths, checked_lags, is_reverse))
-    return _summarise(checked_lags, *(torch.stack(parts) for parts in zip(*rows, strict=True)))
+        projection = weights_of(layer, index).projection
+        parts = []
+        for one_step in [step] if isinstance(step, int) else step:
+            ends = _end_steps(lengths, one_step, num_steps, is_reverse)
+            norms = norms_by_step(row, projection, loss, ends, received)
+            parts.append(norms_at_lags(norms, ends, lengths, checked_lags, is_reverse=is_reverse))
+        if not parts:
+            raise ValueError("step must name at least one position, got none")
+        rows.append([torch.cat(of_steps, dim=-1) for of_steps in zip(*parts, strict=True)])
+    norms, is_inside = (torch.stack(of_rows) for of_rows in zip(*rows, strict=True))
+    return summarise(checked_lags, norms, is_inside, horizon_factor)
 
 
 def _check_lags(lags: Sequence[int] | None, num_steps: int) -> Tensor:
@@ -137,49 +175,35 @@ def _end_steps(lengths: Tensor, step: int, num_steps: int, is_reverse: bool) -> 
     """Return the position T of each sequence (N,); -1 for those that do not reach it."""
     if not -1 <= step < num_steps:
         raise ValueError(f"step must be -1 or a position from 0 to {num_steps - 1}, got {step}")
-    last = torch.zeros_like(lengths) if is_reverse else lengths - 1
-    ends = last if step == -1 else torch.full_like(lengths, step)
+    ends = last_steps(lengths, is_reverse=is_reverse) if step == -1 else torch.full_like(lengths, step)
     return torch.where(ends < lengths, ends, -1)
 
 
-def _norms_by_step(row: DirectionRun, projection: Tensor | None, loss: Tensor | None, ends: Tensor) -> Tensor:
-    """Return the norm of v^T ds_T / ds_t (T, N)."""
+def norms_by_step(
+    row: DirectionRun,
+    projection: Tensor | None,
+    loss: Tensor | None,
+    ends: Tensor,
+    received: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Return the norm (T, N) of v^T ds_T / ds_t, or of v^T ds_T / dx_t where the x that the layer `received` are given.
+
+    T is each sequence's step `ends` (N,), -1 for none; x comes in the parts of the layer's calls, each (steps, N, I).
+    """
     if not (ends >= 0).any():
         return row.hidden.new_zeros(row.hidden.shape[:2])
+
+    def norm_sent_back(v: Tensor) -> Tensor:
+        return norm(
+            send_back(v, row, projection, ends) if received is None else send_back_to_inputs(v, row, received, ends)
+        )
+
     if loss is not None:
-        v = loss_adjoint(loss, row, projection, ends)
-        norms: Tensor = torch.linalg.vector_norm(send_back(v, row, projection, ends), dim=-1)
-        return norms
+        return norm_sent_back(loss_adjoint(loss, row, projection, ends))
     generator = torch.Generator().manual_seed(PROBE_SEED)
-    squares = torch.zeros_like(row.hidden[..., 0])
+    total = row.hidden.new_zeros(row.hidden.shape[:2])
     for _ in range(NUM_PROBES):
         v = torch.randn(len(ends), state_size(row), generator=generator, dtype=torch.float64).to(row.hidden.device)
-        squares += send_back(v, row, projection, ends).square().sum(dim=-1)
-    return (squares / NUM_PROBES).sqrt()
-
-
-def _at_lags(norms: Tensor, ends: Tensor, lengths: Tensor, lags: Tensor, is_reverse: bool) -> tuple[Tensor, Tensor]:
-    """Return the norms (K, N) at position T - k (T + k in reverse), and whether that lies in the sequence."""
-    positions = ends + lags.unsqueeze(1) if is_reverse else ends - lags.unsqueeze(1)
-    is_inside = (positions >= 0) & (positions < lengths) & (ends >= 0)
-    return norms.detach().cpu().gather(0, positions.clamp(0, len(norms) - 1)), is_inside
-
-
-def _summarise(lags: Tensor, norms: Tensor, is_inside: Tensor) -> GradientByLag:
-    """Average the logs of the norms (L*D, K, N) over the sequences inside; read off slope and horizon."""
-    is_zero = norms == 0
-    counts = is_inside & ~is_zero
-    # A NaN that is no padding belongs into the mean: it must not pass for a sequence that has ended.
-    log_norm = norms.log().where(counts, 0).sum(dim=-1) / counts.sum(dim=-1)
-    lines = tuple(fit_line(lags.double().numpy(), row.numpy()) for row in log_norm)
-    reaches = log_norm >= log_norm[:, :1] - math.log(HORIZON_FACTOR)
-    horizon = torch.where(reaches, lags.double(), -math.inf).amax(dim=1)
-    return GradientByLag(
-        lags=lags,
-        log_norm=log_norm,
-        num_zero=(is_inside & is_zero).sum(dim=-1),
-        slope=torch.tensor([line.slope for line in lines], dtype=torch.float64),
-        horizon=horizon.where(horizon >= 0, math.nan),
-        horizon_is_censored=horizon == lags[-1],
-        _lines=lines,
-    )
+        total = torch.hypot(total, norm_sent_back(v))
+    root_mean_square: Tensor = total / NUM_PROBES**0.5
+    return root_mean_square

@@ -1,0 +1,19 @@
+"""How long the sequences of a run are, and where they end; for the reverse direction the last processed step is 0."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gatewise.nn.composite import Run
+
+
+def lengths_of(run: Run) -> Tensor:
+    """Return the steps of each sequence (N,), int64 on the CPU."""
+    num_steps, num_sequences = run.call.inputs.shape[:2]
+    return torch.full((num_sequences,), num_steps) if run.call.lengths is None else run.call.lengths
+
+
+def last_steps(lengths: Tensor, *, is_reverse: bool) -> Tensor:
+    """Return each sequence's last processed position (N,); -1 for a sequence without steps."""
+    return torch.where(lengths > 0, 0 if is_reverse else lengths - 1, -1)
