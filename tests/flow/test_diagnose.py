@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from init_by_hand import gw_with_init
 from somebody_elses_model import Translator, translation_batch, translation_loss
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -75,7 +74,7 @@ def test_sequences_too_short_to_tell_are_not_called_vanishing() -> None:
 
 def applied(code: str, model: nn.Module) -> nn.Module:
     """Return a copy of the model after the advice's code."""
-    names = {"gw": gw_with_init, "torch": torch, "model": copy.deepcopy(model)}
+    names = {"gw": gw, "torch": torch, "model": copy.deepcopy(model)}
     exec(code, names)
     return names["model"]
 
@@ -281,7 +280,7 @@ def test_a_gradient_that_comes_in_broken_is_told_from_one_that_breaks_inside() -
 def test_reverse_direction_read_at_the_last_position_has_seen_one_step() -> None:
     """The common slip: output[-1] of a bidirectional layer holds the reverse direction's first step."""
     layer = nn.GRU(I, H, bidirectional=True)
-    gw_with_init.nn.init.chrono_(layer, T)
+    gw.nn.init.chrono_(layer, T)
     wrong = gw.flow.diagnose(layer, random_inputs(), last_step)
     assert [row.verdict for row in wrong.layers] == [Verdict.HEALTHY, Verdict.VANISHING]
     assert "0 steps after its start" in wrong.worst.advice[0].text
@@ -299,7 +298,7 @@ def test_a_layer_that_the_loss_does_not_reach() -> None:
             return self.decoder(self.encoder(x)[0].detach())[0][-1]
 
     model = Detached()
-    gw_with_init.nn.init.chrono_(model.decoder, T)
+    gw.nn.init.chrono_(model.decoder, T)
     diagnosis = gw.flow.diagnose(model, random_inputs(), torch.sum)
     assert [row.verdict for row in diagnosis.layers] == [Verdict.VANISHING, Verdict.HEALTHY]
     assert "detach" in diagnosis.worst.advice[0].text
