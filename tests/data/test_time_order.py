@@ -24,7 +24,7 @@ def table_of(times: Sequence[object] | pl.Series, header_line: int | None = 1) -
     return Table(pl.DataFrame({"when": times, "value": values}), Source("g.csv", "0", "30 rows"), header_line)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.permutations(range(30)))
 def test_order_sorts_shuffled_rows(shuffled: list[int]) -> None:
     order = time_order(table_of([DAYS[day].strftime("%d.%m.%Y") for day in shuffled]), "when")
