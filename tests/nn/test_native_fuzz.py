@@ -208,7 +208,7 @@ def gradients(use: Use, leaves: dict[str, Tensor], values: list[Tensor], cotange
 
 # ---- the tests ------------------------------------------------------------------------------------------------------
 
-many = settings(max_examples=250, deadline=None, derandomize=True, database=None)
+many = settings(max_examples=250)
 
 
 @many
