@@ -134,7 +134,7 @@ def test_lengths_argument_is_left_unchanged(problem: Problem) -> None:
     assert lengths.tolist() == list(LENGTHS)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12)
 @given(lengths=st.lists(st.integers(0, 4), min_size=1, max_size=5), seed=st.integers(0, 99))
 def test_lengths_of_any_batch_equal_each_sequence_alone(lengths: list[int], seed: int) -> None:
     options = {"num_steps": 4, "num_sequences": len(lengths), "lengths": tuple(lengths), "bidirectional": True}
