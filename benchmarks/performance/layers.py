@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gatewise.bench import JOBS, Claim, LayerPair, Point, take_turns
+from gatewise.errors import GatewiseError
 from performance.peers import invite
 from performance.table import Part, Table
 
@@ -14,12 +15,16 @@ def measure(part: Part) -> Iterator[Point]:
     for size in part.sizes:
         pair = LayerPair(part.cell, size)
         for job in JOBS:
-            contestants = pair.contestants(job)
-            busy = {}
-            for peer in peers:
-                if (contestant := peer.contestant(pair, job)) is not None:
-                    contestants.append(contestant)
-                    busy[contestant.name] = peer.cores_busy(contestant)
+            contestants, busy = pair.contestants(job), {}
+            for peer in list(peers):
+                try:
+                    contestant = peer.contestant(pair, job)
+                    if contestant is not None:
+                        busy[peer.name] = peer.cores_busy(contestant)
+                        contestants.append(contestant)
+                except (GatewiseError, RuntimeError) as error:  # it leaves; the others go on
+                    part.absent[peer.name] = f"{part.cell} {size} {job}: {error}"
+                    peers.remove(peer)
             yield Point(
                 cell=part.cell,
                 size=size,

@@ -49,9 +49,7 @@ class Peer:
             contestant.run()
         busy = (time.process_time() - used) / (time.perf_counter() - start)
         if busy > self._threads + _SLACK:
-            raise RuntimeError(
-                f"{self.name} kept {busy:.1f} cores busy, limited to {self._threads}; leave it out (--peers)"
-            )
+            raise RuntimeError(f"kept {busy:.1f} cores busy, limited to {self._threads}")
         return busy
 
 

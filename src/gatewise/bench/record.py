@@ -21,7 +21,7 @@ from gatewise.records.atomic import write_text
 from gatewise.records.schema import Part
 
 SCHEMA_VERSION: Final = 1
-_VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GATEWISE_", "MALLOC_", "XLA_", "TF_", "ONEDNN_", "DNNL_")
+_VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GATEWISE_", "MALLOC_", "XLA_", "ONEDNN_", "DNNL_")
 
 
 class Claim(Part):
