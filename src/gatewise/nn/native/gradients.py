@@ -13,7 +13,7 @@ from torch import Tensor
 from gatewise._native import DirectionKernel, Initial, WeightGradients
 from gatewise.nn.native.plan import DirectionWeights, Plan
 
-# From here on torch's matrix products are faster than ours, in multiplications of the larger one; benchmarks/layers.py.
+# From here on torch's matrix products are faster than ours (multiplications of the larger one; benchmarks/performance).
 LARGE_PRODUCT = 6e7
 
 
