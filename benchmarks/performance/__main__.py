@@ -2,7 +2,7 @@
 
 Every part, a table of one cell, runs in a process of its own and leaves its samples in one file; the page is written
 from all files that are there. Run it with nothing else on the machine; where others work on it too, --under takes a
-command that waits for a quiet moment: --under "flock -x /tmp/machine.lock".
+command that waits for a quiet moment: --under "flock -x build/lock".
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ sys.path[0] = str(HERE.parent)  # this folder is the package `performance`
 from gatewise.bench import GRID, BenchRecord, Pace, gemm_flops_per_s, limited_threads, parse_size  # noqa: E402
 from gatewise.errors import GatewiseError  # noqa: E402
 from gatewise.records import usable_cores  # noqa: E402
-from performance import document, double, imports, layers, memory, neighbours, ragged, recording, subnormals  # noqa: E402
+from performance import document, double, imports, layers, memory, neighbours, ragged, recording, streaming, subnormals  # noqa: E402
 from performance.peers import PEERS  # noqa: E402
 from performance.table import Part  # noqa: E402
 
-MODULES = (layers, ragged, double, memory, subnormals, recording, neighbours, imports)
+MODULES = (layers, ragged, double, streaming, memory, subnormals, recording, neighbours, imports)
 TABLES = {module.TABLE.name: module.TABLE for module in MODULES}
 PAGE = HERE.parent.parent / "docs" / "performance.md"
 
