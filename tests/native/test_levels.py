@@ -16,7 +16,7 @@ def import_with_isa(value: str | None, program: str) -> subprocess.CompletedProc
     if value is not None:
         environment["GATEWISE_ISA"] = value
     return subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, timeout=600
     )
 
 
