@@ -40,21 +40,15 @@ GATEWISE_INLINE T* row_at(const Strided<T>& states, std::ptrdiff_t n) {
 
 // One step of one sequence, and the step before it in the direction of walking.
 struct Place {
-    std::ptrdiff_t t, n, before;
+    std::ptrdiff_t t, before;
     bool is_first;  // then there is none before
 };
 
 // The s-th step of sequence n, which must have so many.
 GATEWISE_INLINE Place place_of(const Steps& steps, std::ptrdiff_t s, std::ptrdiff_t n, std::ptrdiff_t T) {
-    if (!steps.is_reverse) return {s, n, s - 1, s == 0};
+    if (!steps.is_reverse) return {s, s - 1, s == 0};
     const std::ptrdiff_t t = length_of(steps, n, T) - 1 - s;
-    return {t, n, t + 1, s == 0};
-}
-
-// h_{t-1} of a place: [P].
-template <class T>
-GATEWISE_INLINE const T* hidden_before(const Place& place, const Strided<const T>& h_0, const Strided<const T>& y, const Steps& steps) {
-    return place.is_first ? row_at(h_0, place.n) : row_at(y, steps, place.before, place.n);
+    return {t, t + 1, s == 0};
 }
 
 template <class S>

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+import gatewise as gw
 from gatewise import _native
 from gatewise.nn.native import operator
 from problems import Problem, as_hx, build_layer, initial_states, one_of_each, padded_inputs
-from tolerances import assert_bit_equal, assert_fails
+from tolerances import assert_bit_equal, assert_close, assert_fails
 
 pytestmark = pytest.mark.skipif(_native.cpu_level() == "none", reason="this machine has no native kernels")
 CASES = (*one_of_each(), *one_of_each(num_layers=2, bidirectional=True, batch_first=True), Problem("LSTM", proj_size=3))
@@ -91,3 +92,23 @@ def test_operator_passes_torchs_own_checks(problem: Problem, lengths: tuple[int,
     ragged = None if lengths is None else torch.tensor(lengths)
     arguments = (layer.mode, padded_inputs(problem).requires_grad_(), h_0.requires_grad_(), c_0, weights, ragged)
     torch.library.opcheck(operator.recurrent_layer, (*arguments, True, problem.proj_size, True))
+
+
+def test_graph_made_without_grad_says_so_in_backward() -> None:
+    layer, x = build_layer(Problem("GRU")), padded_inputs(Problem("GRU"))
+    with torch.no_grad():
+        program = torch.export.export(layer, (x,))
+    with pytest.raises(RuntimeError, match="made without grad mode"):
+        program.module()(x)[0].sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # Dynamo's own
+def test_recorded_layer_inside_a_compiled_call_is_recorded() -> None:
+    layer, x = build_layer(Problem("GRU")), padded_inputs(Problem("GRU"))
+    compiled = torch.compile(lambda value: layer(value)[0], backend="aot_eager")
+    with gw.record(layer) as recording:
+        compiled(x).sum().backward()
+    with gw.record(layer) as expected:
+        layer(x)[0].sum().backward()
+    assert_close(recording[""].hidden_gradient, expected[""].hidden_gradient, "gradient")
+    assert recording[""].gates.keys() == expected[""].gates.keys()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pack_padded_sequence
 
+import gatewise as gw
 from gatewise import _native
+from gatewise.nn.observe import observed
+from gatewise.nn.recorded_gradients import NodeGradients
 from problems import Problem, as_hx, build_layer, build_pair, initial_states, one_of_each, padded_inputs, random
 from tolerances import assert_close, assert_fails, spoilt
 
@@ -127,3 +133,55 @@ def test_native_saved_tensors_may_come_back_with_other_strides(problem: Problem)
 
 def _back(packed: Tensor) -> Tensor:
     return packed.contiguous().mT if packed.dim() > 1 else packed
+
+
+def test_native_packed_input_whose_batch_sizes_lie_is_refused() -> None:
+    """The kernels find rows by them: torch refuses such input as well."""
+    layer = build_layer(Problem("LSTM"))
+    packed = pack_padded_sequence(padded_inputs(Problem("LSTM"))[:, :2], torch.tensor([7, 3]))
+    for wrong in (packed._replace(data=packed.data[:-1]), packed._replace(batch_sizes=packed.batch_sizes.flip(0))):
+        with pytest.raises(RuntimeError, match="Expected batch_sizes that descend and sum to"):
+            layer(wrong)
+
+
+def test_native_trace_of_a_recording_stays_when_the_user_writes_into_results_and_states() -> None:
+    problem = Problem("GRU")
+    layer, h_0 = build_layer(problem), initial_states(problem)[0].clone()
+    with torch.no_grad(), gw.record(layer) as recording:
+        output, h_n = layer(padded_inputs(problem), h_0)
+        expected = layer.trace(padded_inputs(problem), h_0).hidden.clone(), h_0.clone(), h_n.clone()
+        for tensor in (output, h_0, h_n):
+            tensor.zero_()
+    trace = recording[""].trace
+    for actual, wanted in zip((trace.hidden, trace.h_0, trace.h_n), expected, strict=True):
+        assert torch.equal(actual, wanted)
+        assert (wanted != 0).any()
+
+
+def test_native_recording_follows_a_gradient_penalty() -> None:
+    """What the second pass sends through the gradient of the first reaches the nodes as well."""
+    problem = Problem("GRU", has_initial_state=False)
+    found = []
+    seen: list[NodeGradients] = []
+    for is_native in (True, False):
+        layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
+        watch = observed({"": layer}, lambda name, layer, run: seen.append(NodeGradients(run)))
+        with gw.record(layer) as recording, nullcontext() if is_native else watch:
+            output = layer(x)[0]
+            assert layer.path == ("native" if is_native else "composite")
+            (gradient,) = torch.autograd.grad(output.square().sum(), x, create_graph=True)
+            (output.pow(3).sum() + gradient.square().sum()).backward()
+        found.append(recording[""].hidden_gradient)
+    assert_close(found[0], found[1], "gradient")
+    assert_fails(assert_close, found[0], spoilt(found[1]), "gradient")
+
+
+def test_native_recording_refuses_what_it_cannot_hold() -> None:
+    problem = Problem("GRU")
+    layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
+    with gw.record(layer, gradients="norms"):
+        output = layer(x)[0]
+    with pytest.raises(RuntimeError, match="cannot follow create_graph"):
+        torch.autograd.grad(output.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="cannot hold batched gradients"):
+        torch.autograd.grad(output, x, torch.ones(2, *output.shape, dtype=x.dtype), is_grads_batched=True)

@@ -132,3 +132,13 @@ def test_stream_says_what_is_wrong_with_an_output_or_a_state() -> None:
 def test_stream_refuses_what_it_cannot_do(layer: object, batch_size: int, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         gw.stream(layer, batch_size)
+
+
+def test_stream_refuses_weights_that_are_not_the_layers() -> None:
+    mixed, cut = build_layer(Problem("GRU", num_layers=2)), build_layer(Problem("GRU"))
+    mixed.weight_hh_l1 = torch.nn.Parameter(mixed.weight_hh_l1.detach().float())
+    cut.weight_ih_l0 = torch.nn.Parameter(cut.weight_ih_l0.detach()[:3].clone())
+    with pytest.raises(ValueError, match=r"float32 or float64 on the CPU, got torch\.float32"):
+        gw.stream(mixed)
+    with pytest.raises(ValueError, match=r"weights of its own sizes, got \(3, 4\)"):
+        gw.stream(cut)

@@ -62,6 +62,7 @@ def read_call(
                 "lengths must not be given with a PackedSequence, which has its own; pass one or the other"
             )
         layer.check_input(inputs.data, inputs.batch_sizes)
+        _check_batch_sizes(inputs)
         packed_lengths = lengths_of(inputs)
         initial = _initial_state(layer, hx, inputs.data, len(packed_lengths), is_batched=True)
         return Call(inputs.data, initial, packed_lengths, is_batched=True, is_batch_first=False, packed=inputs)
@@ -78,6 +79,15 @@ def read_call(
     checked_lengths = None if lengths is None else check_lengths(lengths, inputs.shape[0], inputs.shape[1], is_batched)
     initial = _initial_state(layer, hx, inputs, inputs.shape[1], is_batched)
     return Call(inputs, initial, checked_lengths, is_batched, layer.batch_first and is_batched, packed=None)
+
+
+def _check_batch_sizes(packed: PackedSequence) -> None:
+    """Raise RuntimeError if the rows of a packed input are not those that its batch sizes count."""
+    if torch.compiler.is_compiling():  # then nobody knows them, and torch's kernels run, which look
+        return
+    sizes = packed.batch_sizes.tolist()
+    if sum(sizes) != len(packed.data) or sizes != sorted(sizes, reverse=True) or min(sizes, default=0) < 1:
+        raise RuntimeError(f"Expected batch_sizes that descend and sum to {len(packed.data)}, got {sizes}")
 
 
 def check_lengths(lengths: Lengths, num_steps: int, num_sequences: int, is_batched: bool) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
@@ -69,7 +70,8 @@ class RecurrentLayer(RNNBase):
         composite path, a Python loop over the steps, elsewhere.
         """
         call = read_call(self, x, hx, lengths)
-        self.path = "native" if choose_path(self, call) == "native" else "composite"
+        is_native = not torch.compiler.is_compiling() and choose_path(self, call) == "native"
+        self.path = "native" if is_native else "composite"
         if self.path == "native":
             return trace_of_native(self, run_native(self, call, tracing="graph"))
         return trace_of_composite(self, run_composite(self, call))

@@ -91,6 +91,7 @@ class _ObservedForward:
         self.observers: list[Observer] = []
         self.forward_before = layer.__dict__.get("forward")
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator] # a compiled graph hands out results alone
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         layer = self.layer
         given = self.signature.bind(layer, *arguments, **keywords).arguments

@@ -21,7 +21,7 @@ from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.composite import run_composite
 from gatewise.nn.native import run_native
-from gatewise.nn.weights import equations_of, given_weights, num_directions
+from gatewise.nn.weights import given_weights, have_their_shapes
 
 Path = Literal["native", "composite", "torch"]
 
@@ -34,8 +34,8 @@ def choose_path(layer: RNNBase, call: Call) -> Path:
     # First: while Dynamo traces, the tests for transforms below would say that there is one.
     if torch.compiler.is_compiling():
         # ONNX has operators for torch's layers and none for ours.
-        is_open = _HAS_KERNELS and call.packed is None and not torch.onnx.is_in_onnx_export()
-        return "native" if is_open and _is_native(layer, call) else "torch"
+        is_open = call.packed is None and not torch.onnx.is_in_onnx_export() and not torch.is_autocast_enabled("cpu")
+        return "native" if _HAS_KERNELS and is_open and _is_native(layer, call) else "torch"
     if _is_being_transformed():
         return "composite"
     if _HAS_KERNELS and not _is_watched() and _is_native(layer, call):
@@ -74,7 +74,7 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
     tensors += [] if call.initial.cell is None else [call.initial.cell]
     for row in range(len(call.initial.hidden)):
         weights = given_weights(layer, row)  # not layer.parameters(): a parametrized weight is none of them
-        if not _have_their_shapes(weights, layer, row):
+        if not have_their_shapes(weights, layer, row):
             return False  # torch says what is wrong with them
         tensors += weights
     if not all(tensor.dtype == dtype and tensor.is_cpu and tensor.layout == torch.strided for tensor in tensors):
@@ -83,17 +83,6 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
     return torch.compiler.is_compiling() or all(
         type(tensor) in (Tensor, Parameter) and not tensor.is_neg() for tensor in tensors
     )
-
-
-def _have_their_shapes(weights: list[Tensor], layer: RNNBase, row: int) -> bool:
-    """Whether the weights of one row of the L*D axis have the shapes that the kernels, which see addresses, rely on."""
-    directions, state_size = num_directions(layer), layer.proj_size or layer.hidden_size
-    inputs = layer.input_size if row < directions else directions * state_size
-    stacked = equations_of(layer).num_blocks * layer.hidden_size
-    expected: list[tuple[int, ...]] = [(stacked, inputs), (stacked, state_size)]
-    expected += [(stacked,), (stacked,)] if layer.bias else []
-    expected += [(layer.proj_size, layer.hidden_size)] if layer.proj_size else []
-    return all(weight.shape == shape for weight, shape in zip(weights, expected, strict=True))
 
 
 def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:

@@ -201,12 +201,12 @@ def record(model: Module, gates: bool = True, gradients: bool | Literal["norms"]
 
 def _recorded_call(layer: RNNBase, run: NativeRun, totals: TotalGradients | None, *, keeps_gates: bool) -> RecordedCall:
     """Keep what a native run computed; what it takes to read it in the form of a trace waits until somebody asks."""
-    has_graph, values = run.output.requires_grad, run.detach()
     gradients = None
     if totals is not None:
-        hidden = [rows for of_layer in values.layers for rows in of_layer.output.chunk(num_directions(layer), dim=-1)]
-        gradients = KernelGradients(values.call, totals, hidden, has_graph)
+        outputs = [of_layer.output.detach() for of_layer in run.layers]
+        hidden = [rows for output in outputs for rows in output.chunk(num_directions(layer), dim=-1)]
+        gradients = KernelGradients(run.call, totals, hidden, has_graph=run.output.requires_grad)
     if not keeps_gates:
         return RecordedCall(None, gradients)
-    weights = TracedWeights.of(layer)
+    values, weights = run.snapshot(), TracedWeights.of(layer)
     return RecordedCall(lambda: trace_of_native(layer, values, weights), gradients)

@@ -78,15 +78,14 @@ class KernelGradients(RecordedGradients):
 
     def hidden(self) -> Tensor:
         """See `RecordedGradients.hidden`."""
-        if self._totals.are_norms_only:
-            raise RuntimeError("this recording was made with gradients='norms' and holds the norms alone")
+        self._require_vectors()
         return self._stack(self._totals.hidden)
 
     def cell(self) -> Tensor | None:
         """See `RecordedGradients.cell`."""
         if self._call.initial.cell is None:
             return None
-        self.hidden()  # says what is missing
+        self._require_vectors()
         return self._stack(self._totals.cell, self._call.initial.cell.shape[-1])
 
     def hidden_norm(self) -> Tensor:
@@ -98,6 +97,10 @@ class KernelGradients(RecordedGradients):
         if not self._totals.are_norms_only or self._call.initial.cell is None:
             return super().cell_norm()
         return self._stack_norms(self._totals.cell_norm)
+
+    def _require_vectors(self) -> None:
+        if self._totals.are_norms_only:
+            raise RuntimeError("this recording was made with gradients='norms' and holds the norms alone")
 
     def _stack(self, rows: list[Tensor | None], size: int | None = None) -> Tensor:
         self._check(rows)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import RNNBase
 
 from gatewise import _native
-from gatewise.nn.weights import equations_of, weights_of
+from gatewise.nn.weights import equations_of, given_weights, have_their_shapes, weights_of
 
 Array = npt.NDArray[Any]
 
@@ -191,9 +191,15 @@ def _check(layer: object, batch_size: int) -> None:
         raise ValueError("layer must have one direction: the reverse one needs the end of a sequence before its start")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    weight = weights_of(layer, 0).input
-    if weight.dtype not in (torch.float32, torch.float64) or not weight.is_cpu:
-        raise ValueError(f"layer must be float32 or float64 on the CPU, got {weight.dtype} on {weight.device}")
+    dtype = weights_of(layer, 0).input.dtype
+    for row in range(layer.num_layers):
+        weights = given_weights(layer, row)
+        for weight in weights:
+            if weight.dtype not in (torch.float32, torch.float64) or weight.dtype != dtype or not weight.is_cpu:
+                raise ValueError(f"layer must be float32 or float64 on the CPU, got {weight.dtype} on {weight.device}")
+        if not have_their_shapes(weights, layer, row):
+            shapes = ", ".join(str(tuple(weight.shape)) for weight in weights)
+            raise ValueError(f"layer must have weights of its own sizes, got {shapes} in layer {row}")
     if _native.cpu_level() == "none":
         raise RuntimeError("a stream needs the native kernels, which this processor or build does not have")
 

@@ -151,7 +151,11 @@ class TracedWeights:
     def of(cls, layer: RNNBase) -> TracedWeights:
         """Return the weights of `layer` as they are now."""
         rows = tuple(weights_of(layer, row) for row in range(layer.num_layers * num_directions(layer)))
-        versions = tuple((name, parameter, parameter._version) for name, parameter in layer.named_parameters())
+        versions = tuple(
+            (name, parameter, parameter._version)
+            for name, parameter in layer.named_parameters()
+            if not parameter.is_inference()  # those have no version
+        )
         return cls(rows, versions)
 
 

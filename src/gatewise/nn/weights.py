@@ -75,3 +75,14 @@ def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
 def _weight_names(suffix: str, has_bias: bool, has_projection: bool) -> tuple[str, ...]:
     kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * has_bias + ["weight_hr"] * has_projection
     return tuple(f"{kind}_{suffix}" for kind in kinds)
+
+
+def have_their_shapes(weights: list[Tensor], layer: RNNBase, row: int) -> bool:
+    """Whether the weights of one row of the L*D axis have the shapes that the kernels, which see addresses, rely on."""
+    directions, state_size = num_directions(layer), layer.proj_size or layer.hidden_size
+    inputs = layer.input_size if row < directions else directions * state_size
+    stacked = equations_of(layer).num_blocks * layer.hidden_size
+    expected: list[tuple[int, ...]] = [(stacked, inputs), (stacked, state_size)]
+    expected += [(stacked,), (stacked,)] if layer.bias else []
+    expected += [(layer.proj_size, layer.hidden_size)] if layer.proj_size else []
+    return all(weight.shape == shape for weight, shape in zip(weights, expected, strict=True))

@@ -6,15 +6,13 @@ P projection (P = H without one), D directions, G gates.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from gatewise import _native
-from gatewise.nn.native.gradients import Saved
+from gatewise.nn.native.gradients import Saved, undisturbed
 from gatewise.nn.native.gradients import gradients as gradients_of
 from gatewise.nn.native.kernels import forward
 from gatewise.nn.native.operator import run_operator
@@ -35,6 +33,8 @@ class LayerResult(NamedTuple):
 def run_layer(plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, flat: tuple[Tensor, ...]) -> LayerResult:
     """Run all directions of one layer on x (rows, I) from h_0, c_0 (D, N, ...) with the weights `flat`."""
     if torch.compiler.is_compiling():
+        if plan.tracing != "none" or plan.totals:
+            raise RuntimeError("the operator of compiled graphs hands out no gates and no total gradients")
         return LayerResult(*run_operator(plan, x, h_0, c_0, flat), [], [])
     inputs = (x, h_0, *flat) if c_0 is None else (x, h_0, c_0, *flat)
     if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)):
@@ -71,12 +71,15 @@ class _LayerFunction(Function):
         x, h_0, c_0, *rest = ctx.saved_tensors
         flat, y, kept = tuple(rest[: plan.num_weights]), rest[plan.num_weights], rest[plan.num_weights + 1 :]
         needed = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled() or _are_batched(cotangents):
+        are_batched = _are_batched(cotangents)
+        if are_batched and plan.totals:
+            raise RuntimeError("a recording cannot hold batched gradients (is_grads_batched, vectorize=True)")
+        if torch.is_grad_enabled() or are_batched:
             with torch.enable_grad():
                 return None, *differentiable_gradients(plan, x, h_0, c_0, flat, cotangents, needed)
         half = len(kept) // 2
         saved = Saved(x, h_0, c_0, flat, y, kept[:half], kept[half:])
-        with _native.serial_in_forked_child(), _without_autocast():
+        with undisturbed():
             return None, *gradients_of(plan, saved, cotangents, needed)
 
 
@@ -84,8 +87,3 @@ def _are_batched(cotangents: tuple[Tensor | None, ...]) -> bool:
     """Whether the cotangents hide a further axis (is_grads_batched, vectorize=True), which kernels cannot see."""
     functorch, legacy = torch._C._functorch.is_batchedtensor, torch._C._functorch.is_legacy_batchedtensor
     return any(tensor is not None and (functorch(tensor) or legacy(tensor)) for tensor in cotangents)
-
-
-def _without_autocast() -> AbstractContextManager[object]:
-    """Keep autocast, where a user calls backward inside it, from rounding the products of backward."""
-    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()

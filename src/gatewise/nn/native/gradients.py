@@ -5,16 +5,27 @@ Small products, and those of ragged batches, are the kernels' too; large ones ar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from gatewise import _native
 from gatewise._native import DirectionKernel, Initial, WeightGradients
 from gatewise.nn.native.plan import DirectionWeights, Plan
 
 # From here on torch's matrix products are faster than ours (multiplications of the larger one; benchmarks/performance).
 LARGE_PRODUCT = 6e7
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep out of a backward what surrounds it: autocast, which would round its products, and a parent's threads."""
+    autocast = torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
+    with _native.serial_in_forked_child(), autocast:
+        yield
 
 
 class Saved(NamedTuple):
@@ -50,7 +61,10 @@ def gradients(
     initial = with_contiguous_rows(saved.h_0), None if saved.c_0 is None else with_contiguous_rows(saved.c_0)
     grad_initial = x.new_empty(saved.h_0.shape), None if saved.c_0 is None else x.new_empty(saved.c_0.shape)
     grad_x = x.new_empty(x.shape) if needs_x else None
-    given = [None if tensor is None else with_contiguous_rows(tensor.resolve_neg()) for tensor in cotangents]
+    given = [
+        None if tensor is None or tensor._is_zerotensor() else with_contiguous_rows(tensor.resolve_neg())
+        for tensor in cotangents
+    ]
     grad_weights: list[Tensor | None] = []
     for d in range(plan.num_directions):
         weights = plan.weights(saved.flat, d)
@@ -158,7 +172,9 @@ def _large_products(
         else:
             flat_grad_x.addmm_(da_ih, rolled)
     if wanted.weight_ih is not None:
-        _copy_rolled(da_ih.t() @ x.reshape(rows, -1), wanted.weight_ih, size if is_gru else 0)
+        torch.mm(da_ih.t(), x.reshape(rows, -1), out=wanted.weight_ih)
+        if is_gru:
+            wanted.weight_ih.copy_(wanted.weight_ih.roll(-size, 0))
     if wanted.weight_hh is not None:
         y_d = y.chunk(plan.num_directions, dim=-1)[d]
         first, later, earlier = (da_hh[-1], da_hh[:-1], y_d[1:]) if d == 1 else (da_hh[0], da_hh[1:], y_d[:-1])
@@ -167,14 +183,9 @@ def _large_products(
     if wanted.bias_ih is not None or wanted.bias_hh is not None:
         total = da.view(rows, -1).sum(0)
         if wanted.bias_ih is not None:
-            _copy_rolled(total[:blocks], wanted.bias_ih, size if is_gru else 0)
+            wanted.bias_ih.copy_(total[:blocks].roll(-size, 0) if is_gru else total[:blocks])
         if wanted.bias_hh is not None:
             wanted.bias_hh.copy_(total[-blocks:])
-
-
-def _copy_rolled(gradient: Tensor, to: Tensor, size: int) -> None:
-    """Bring the GRU's blocks n r z, each of `size` rows, into the order r z n; 0 leaves them."""
-    to.copy_(gradient.roll(-size, 0) if size else gradient)
 
 
 def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: Tensor | None) -> Tensor | None:
@@ -186,5 +197,9 @@ def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: Tensor | None
 
 
 def with_contiguous_rows(tensor: Tensor) -> Tensor:
-    """Return the tensor itself if its last axis is contiguous, else a copy."""
-    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
+    """Return the tensor itself if its last axis is contiguous, else a copy; of one number expanded, only of a row."""
+    if tensor.stride(-1) == 1 or tensor.shape[-1] == 1:
+        return tensor
+    if not any(tensor.stride()):  # the gradient of a sum
+        return tensor[(0,) * (tensor.dim() - 1)].contiguous().expand(tensor.shape)
+    return tensor.contiguous()

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gatewise import _native
 from gatewise._native import StepShape
-from gatewise.nn.call import check_range
-from gatewise.nn.native.gradients import Saved
+from gatewise.nn.call import check_lengths
+from gatewise.nn.native.gradients import Saved, undisturbed
 from gatewise.nn.native.gradients import gradients as gradients_of
 from gatewise.nn.native.kernels import forward
 from gatewise.nn.native.plan import Plan
@@ -47,8 +46,7 @@ def recurrent_layer(
     is_kept: bool,
 ) -> Outputs:
     """Run all directions of one layer on x (T, N, I) and keep what backward needs, if there is to be one."""
-    if lengths is not None:
-        check_range(lengths, len(x))  # not known when the graph was made
+    lengths = _checked(lengths, x)
     plan = _plan(mode, x, h_0, weights, lengths, has_bias, proj_size)
     y, h_n, c_n, gates, kept = forward(plan, x, h_0, c_0, tuple(weights), is_kept=is_kept)
     return y, h_n, x.new_empty(0) if c_n is None else c_n, _stacked(gates, x), _stacked(kept, x)
@@ -97,10 +95,14 @@ def recurrent_layer_backward(
     grad_c_n: Tensor | None,
 ) -> list[Tensor]:
     """Return the gradients of x, h_0, c_0 and the weights; empty for a cell state that is not there."""
-    plan = _plan(mode, x, h_0, weights, lengths, has_bias, proj_size)
+    if equations_of_mode(mode).gate_names and not gates.numel():
+        raise RuntimeError(
+            "this graph was made without grad mode and kept nothing for backward; compile or export with grad enabled"
+        )
+    plan = _plan(mode, x, h_0, weights, _checked(lengths, x), has_bias, proj_size)
     saved = Saved(x, h_0, c_0, tuple(weights), y, _unstacked(gates), _unstacked(kept))
     needed = (True, True, c_0 is not None, *(True for _ in weights))
-    with _native.serial_in_forked_child():
+    with undisturbed():
         found = gradients_of(plan, saved, (grad_y, grad_h_n, None if c_0 is None else grad_c_n), needed)
     return [x.new_empty(0) if gradient is None else gradient for gradient in found]
 
@@ -155,6 +157,11 @@ def _plan(
     hidden_size = weights[0].shape[0] // equations.num_blocks
     shape = StepShape(num_steps, num_sequences, lengths)
     return Plan(mode, equations, len(h_0), has_bias, hidden_size, proj_size, shape, 0, "none", ())
+
+
+def _checked(lengths: Tensor | None, x: Tensor) -> Tensor | None:
+    """Look at the lengths, which were not known when the graph was made."""
+    return None if lengths is None else check_lengths(lengths, len(x), x.shape[1], is_batched=True)
 
 
 def _stacked(directions: list[Tensor], like: Tensor) -> Tensor:

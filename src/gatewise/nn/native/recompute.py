@@ -5,6 +5,8 @@ Shapes as in `function.py`.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -37,23 +39,22 @@ def differentiable_gradients(
         if result is not None and cotangent is not None
     ]
     wanted = [tensor for tensor, is_needed in zip(arguments, needed, strict=True) if is_needed and tensor is not None]
-    nodes = [_nodes(run) for run in runs] if plan.totals else []
+    if plan.totals:
+        for d, run in enumerate(runs):
+            _hand_out(plan, d, run)
     found = iter(
         torch.autograd.grad(
             [result for result, _ in pairs],
-            [*wanted, *(node for of_direction in nodes for node in of_direction)],
+            wanted,
             [cotangent for _, cotangent in pairs],
             create_graph=True,
             allow_unused=True,
         )
     )
-    gradients = [
+    return [
         next(found) if is_needed and tensor is not None else None
         for tensor, is_needed in zip(arguments, needed, strict=True)
     ]
-    for d, of_direction in enumerate(nodes):
-        _hand_out(plan, d, [_or_zero(next(found), node) for node in of_direction])
-    return gradients
 
 
 def _run_directions(
@@ -109,19 +110,17 @@ def _as_rows(plan: Plan, values: Tensor) -> Tensor:
     return values.masked_fill(~valid.unsqueeze(-1), 0) if plan.shape.offsets is None else values[valid]
 
 
-def _nodes(run: DirectionRun) -> list[Tensor]:
-    """Return the nodes h_t of all steps, then those of c_t where there are any."""
-    cells = [state.cell for state in run.states if state.cell is not None]
-    return [state.hidden for state in run.states] + cells
+def _hand_out(plan: Plan, d: int, run: DirectionRun) -> None:
+    """Add to the totals every gradient that reaches a node, in this pass and in those through the gradient."""
+    for t, state in enumerate(run.states):
+        for node, is_cell in ((state.hidden, False), (state.cell, True)):
+            if node is not None and node.requires_grad:
+                node.register_hook(partial(_add_step, plan, d, t, is_cell))  # type: ignore[no-untyped-call]
 
 
-def _or_zero(gradient: Tensor | None, node: Tensor) -> Tensor:
-    return torch.zeros_like(node) if gradient is None else gradient.detach()
-
-
-def _hand_out(plan: Plan, d: int, gradients: list[Tensor]) -> None:
-    num_steps = plan.shape.num_steps
-    hidden = _as_rows(plan, torch.stack(gradients[:num_steps]))
-    cell = _as_rows(plan, torch.stack(gradients[num_steps:])) if len(gradients) > num_steps else None
+def _add_step(plan: Plan, d: int, t: int, is_cell: bool, gradient: Tensor) -> None:
+    steps = gradient.new_zeros(plan.shape.num_steps, *gradient.shape)
+    steps[t] = gradient.detach()
+    rows = _as_rows(plan, steps)
     for total in plan.totals:
-        total.add(plan.first_row + d, hidden, cell)
+        total.add(plan.first_row + d, None if is_cell else rows, rows if is_cell else None)

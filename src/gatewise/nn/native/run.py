@@ -43,14 +43,15 @@ class NativeRun:
     final: State  # hidden (L*D, N, P), cell (L*D, N, H)
     layers: list[LayerValues]  # gates and cells only if the call is traced
 
-    def detach(self) -> NativeRun:
-        """Return the same values without their autograd graph."""
+    def snapshot(self) -> NativeRun:
+        """Return the same values without their autograd graph, copied where the caller has them too and may write."""
         layers = [
             LayerValues(layer.output.detach(), [*map(Tensor.detach, layer.gates)], [*map(Tensor.detach, layer.cells)])
             for layer in self.layers
         ]
-        call = replace(self.call, initial=self.call.initial.map(Tensor.detach))
-        return NativeRun(call, layers[-1].output, self.final.map(Tensor.detach), layers)
+        layers[-1] = replace(layers[-1], output=layers[-1].output.clone())
+        call = replace(self.call, initial=self.call.initial.map(_copy))
+        return NativeRun(call, layers[-1].output, self.final.map(_copy), layers)
 
 
 def run_native(
@@ -113,3 +114,7 @@ def _dropout(values: Tensor, p: float, call: Call) -> Tensor:
 
 def _joined(states: list[Tensor]) -> Tensor:
     return states[0] if len(states) == 1 else torch.cat(states)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()

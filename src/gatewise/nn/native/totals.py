@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -26,13 +25,22 @@ class TotalGradients:
         self.hidden_norm: list[Tensor | None] = [None] * num_rows
         self.cell_norm: list[Tensor | None] = [None] * num_rows
 
-    def add(self, row: int, hidden: Tensor, cell: Tensor | None) -> None:
-        """Add the gradients of one backward pass."""
+    def add(self, row: int, hidden: Tensor | None, cell: Tensor | None) -> None:
+        """Add gradients of a backward pass; None adds nothing.
+
+        Raises
+        ------
+        RuntimeError
+            Where only norms are kept: those of a backward with create_graph come step by step and in several passes.
+        """
         if self.are_norms_only:
-            self.add_norms(row, _norm(hidden), None if cell is None else _norm(cell))
-            return
-        self.hidden[row] = _sum(self.hidden[row], hidden)
-        self.cell[row] = None if cell is None else _sum(self.cell[row], cell)
+            raise RuntimeError(
+                "a recording made with gradients='norms' cannot follow create_graph; record with gradients=True"
+            )
+        if hidden is not None:
+            self.hidden[row] = _sum(self.hidden[row], hidden)
+        if cell is not None:
+            self.cell[row] = _sum(self.cell[row], cell)
 
     def add_norms(self, row: int, hidden: Tensor, cell: Tensor | None) -> None:
         """Take the norms of the only backward pass.
@@ -52,8 +60,3 @@ class TotalGradients:
 
 def _sum(before: Tensor | None, gradient: Tensor) -> Tensor:
     return gradient if before is None else before + gradient
-
-
-def _norm(gradient: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(gradient, dim=-1, dtype=torch.float64)
-    return norm
