@@ -116,7 +116,7 @@ def facts(records: Sequence[BenchRecord], gemm_rate: float) -> list[str]:
     machine, first = records[0].machine, records[0]
     versions = {f"torch {machine.packages['torch']}"}
     versions |= {f"{name} {version}" for record in records for name, version in record.versions.items()}
-    threads = ", ".join(f"{count} threads" for count in sorted({record.threads for record in records}))
+    threads = " and ".join(map(str, sorted({record.threads for record in records}))) + " threads a contestant"
     variables = ", ".join(f"{key}={value}" for key, value in first.environment.items()) or "no OMP_* or MKL_* set"
     rounds = sorted(len(values) for record in records for point in record.points for values in point.samples.values())
     where = f"{machine.processor}, {machine.cores} cores, {threads}, kernels {machine.cpu_level}"

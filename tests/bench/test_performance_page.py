@@ -58,7 +58,7 @@ def test_page_prints_the_target_beside_the_figure(tmp_path):
     text = written(tmp_path, [record()])
     assert "| GRU 5x6x7x8 | 4 | 2 | 4 (50 %) | 2.00 (2.00-2.00); ≥ 3: not met by 33 % |" in text
     assert "- torch.nn / gatewise: geometric mean 2.00, target met at 0 of 4" in text
-    assert "2 threads" in text
+    assert "2 threads a contestant" in text
     assert "peer 1.0" in text
     assert "x was absent: gone" in text
     assert "Sequences of different lengths" not in text  # nobody measured them
