@@ -88,6 +88,14 @@ def test_page_of_its_own_is_complete_and_loads_nothing() -> None:
     assert "gatewise flow runs/adding-T4" in page.text
 
 
+def test_squares_stand_two_abreast_on_a_phone_and_maps_alone() -> None:
+    panels = [
+        attributes for _, attributes in Reader(render_flow(measures())).tags if attributes.get("class") == "panels"
+    ]
+    styles = {attributes["style"] for attributes in panels if "style" in attributes}
+    assert styles == {"--panel: 175px; --columns: 2", "--panel: 280px; --columns: 1"}
+
+
 def test_hostile_text_stays_text() -> None:
     hostile = measures(task=HOSTILE, command=HOSTILE, description=HOSTILE, metric=HOSTILE)
     hostile = hostile.model_copy(update={"networks": [network("RNN").model_copy(update={"cell": HOSTILE})]})

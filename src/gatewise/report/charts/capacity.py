@@ -15,7 +15,8 @@ CAPTION = (
     "steps: 1 means that it can be read off the state exactly, 0 that a straight line finds nothing. The dashed line "
     "is what guessing inputs in random order reaches; below it a value means nothing. A network that was trained need "
     "not keep all inputs: one that solves the adding problem may keep the sum of the marked numbers and drop the rest. "
-    "Inputs that predict each other, as in text or a time series, raise the curve at lags that the state need not hold."
+    "Inputs that predict each other, as in text or a time series, raise the curve at lags that the state need not "
+    "hold. After Jaeger (2001), GMD Report 152."
 )
 
 

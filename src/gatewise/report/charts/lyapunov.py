@@ -17,7 +17,7 @@ CAPTION = (
     "directions, since its state is h and c). Exponents near 0 are directions that are remembered: λ = −0.02 halves a "
     "difference in 35 steps, −0.3 in 2; a single one may be enough to carry a sum. All far below 0: everything is "
     "forgotten. Above 0: differences grow, and so does the gradient. A curve that ends early: the rest is lost at "
-    "once, or too fast for 64-bit arithmetic to tell."
+    "once, or too fast for 64-bit arithmetic to tell. After Engelken, Wolf & Abbott (2020), arXiv 2006.02427."
 )
 
 
@@ -26,7 +26,7 @@ def lyapunov_spectra(networks: Sequence[NetworkFlow]) -> Panels | None:
     measured = [(network, network.lyapunov) for network in networks if network.lyapunov is not None]
     if not measured:
         return None
-    figure = frame("i / H, rank of the direction over hidden size", "exponent λᵢ, per step", height=380)
+    figure = frame("rank of the direction, i / H", "exponent λᵢ, per step", height=380)
     for network, spectrum in measured:
         ordered = sorted(spectrum.exponents, reverse=True)
         figure.add_scatter(

@@ -39,6 +39,11 @@ class Panels:
     summary: str  # what a reader who cannot see it is told
     min_width: int = 0  # px of a panel; 0: one panel over the whole width
 
+    @property
+    def columns_on_a_phone(self) -> int:
+        """How many panels stand side by side on a screen that has no room for their least width."""
+        return 2 if self.min_width == SQUARE else 1
+
 
 def small_frame(x_title: str, y_title: str, height: int) -> go.Figure:
     """Return an empty figure whose words fit a narrow panel."""

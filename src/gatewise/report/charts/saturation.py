@@ -17,7 +17,8 @@ CAPTION = (
     "One dot a unit: to the right the share of steps at which its gate is shut (below 0.1), upwards the share at which "
     "it is wide open (above 0.9). Top left: always open; a forget or update gate there keeps its memory for ever. "
     "Bottom right: always shut. At the origin: always in between, a smooth mixer. On the diagonal: a switch that is "
-    "always either open or shut, and decides by what it reads. After Karpathy, Johnson & Fei-Fei (2015)."
+    "always either open or shut, and decides by what it reads. After Karpathy, Johnson & Fei-Fei (2015), "
+    "arXiv 1506.02078."
 )
 
 
