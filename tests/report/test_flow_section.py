@@ -65,6 +65,12 @@ def test_needed_lag_that_is_estimated_or_unknown_is_called_so() -> None:
     assert "of the 3 steps asked for, half of the sequence" in unknown
 
 
+def test_a_horizon_beyond_the_needed_lag_is_enough_for_it() -> None:
+    beyond = network("LSTM", diagnosis=diagnosis("LSTM", horizon=2, needed_lag=1.5))
+    said = cell_flows(measures(networks=[beyond]))[0].text
+    assert "reaches back 2 steps, enough for the 1.5 steps that the task needs;" in said
+
+
 def test_report_of_a_run_holds_the_section_only_once_it_was_measured() -> None:
     data = sample()
     without = Reader(render(data.record, data.metrics, data.flow))

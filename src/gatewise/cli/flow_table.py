@@ -33,12 +33,11 @@ def print_flow(measured: FlowMeasures, report: Path | None) -> None:
 
 
 def _diagnoses(measured: FlowMeasures) -> Table:
-    headers = ("", measured.metric, "solved", "horizon", "needed", "a step", "in all", "verdict")
-    table = _table(headers)
+    table = _table(("", "verdict", measured.metric, "solved", "horizon", "needed", "a step", "in all"))
     for network in measured.networks:
         row = flow_row(network)
-        found = (row.score, row.solved, row.horizon, row.needed, row.factor, row.growth, row.verdict)
-        table.add_row(row.label, *found)
+        reach = (row.horizon, row.needed, row.factor, row.growth)
+        table.add_row(row.label, row.verdict, row.score, row.solved, *reach)
     return table
 
 
@@ -64,5 +63,8 @@ def _row(network: NetworkFlow) -> list[str]:
 def _table(headers: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for position, header in enumerate(headers):
-        table.add_column(header, justify="right" if position else "left", no_wrap=True)
+        shortest = max(map(len, header.split()), default=0)  # a long name of a metric is written over several lines
+        table.add_column(
+            header, justify="right" if position else "left", min_width=max(shortest, 0 if position else 11)
+        )
     return table

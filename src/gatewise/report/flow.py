@@ -149,6 +149,8 @@ def _because(found: FlowDiagnosis, measured: FlowMeasures) -> str:
         needed = f"{steps(found.needed_lag)} steps asked for, half of the sequence"
     if found.horizon >= found.longest_lag:
         reach = f"The gradient reaches back all {steps(found.horizon)} steps, to the start"
+    elif found.horizon >= found.needed_lag:
+        reach = f"The gradient reaches back {steps(found.horizon)} steps, enough for the {needed}"
     else:
         reach = f"The gradient reaches back {steps(found.horizon)} of the {needed}"
     if found.verdict == "EXPLODING":
