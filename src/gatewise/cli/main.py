@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from gatewise import __version__
-from gatewise.cli import bench, compare, explore, report, selfcheck, tasks, train
+from gatewise.cli import bench, compare, explore, flow, report, selfcheck, tasks, train
 from gatewise.errors import GatewiseError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command(short_help="Train RNN, LSTM and GRU fairly on one task; say which to use.")(compare.compare)
 app.command(short_help="Train and measure a single network.")(train.train)
+app.command(short_help="Measure how far gradient and memory of trained networks reach.")(flow.flow)
 app.command(short_help="Draw the report of a run again.")(report.report)
 app.command(short_help="Show all runs in the browser, live.")(explore.explore)
 app.command(short_help="Time the layers against torch.nn on this machine.")(bench.bench)

@@ -19,6 +19,7 @@ import torch
 from gatewise.tasks import Task
 from gatewise.training import LoopSettings, ModelConfig, SequenceModel
 from gatewise.training.loop import train
+from gatewise.training.threads import one_thread
 
 Match = Literal["parameters", "hidden-size", "time"]
 # The given hidden size is that of the first of these that takes part.
@@ -107,11 +108,7 @@ def _step_time_ms(cell: str, hidden_size: int, task: Task, batch_size: int) -> f
     model = SequenceModel(ModelConfig.for_task(cell, hidden_size, task))
     ends: list[float] = []
     settings = LoopSettings(1e-3, batch_size, WARM_UP_STEPS + TIMED_STEPS + 1, validate_every=10**9)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         train(model, task, settings, seed=0, on_step=lambda step: ends.append(time.perf_counter()))
-    finally:
-        torch.set_num_threads(threads)
     durations = [after - before for before, after in pairwise(ends)]
     return 1e3 * statistics.median(durations[WARM_UP_STEPS:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gatewise import flow
 from gatewise.records import FlowCurve, MetricRow, Run, RunFlow
-from gatewise.tasks import Batch, Task
+from gatewise.tasks import Task
 from gatewise.training import LoopSettings, ModelConfig, SequenceModel, Trained, Validation, evaluate, save, train
-
-# Enough sequences for a mean of logs; more only cost time.
-FLOW_SEQUENCES = 32
+from gatewise.training.measure import FLOW_SEQUENCES, first, gradient_by_lag, half_life, trace_in_float64
 
 
 @dataclass(frozen=True)
@@ -57,15 +53,15 @@ def execute(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SequenceModel(plan.config)
-    validation = task.validation()
-    before = _measure_gradient(model, task, validation)
+    validation = first(task.validation(), FLOW_SEQUENCES)
+    before = gradient_by_lag(model, task, validation)
     trained = train(model, task, plan.loop, seed, on_step, on_validation)
     metrics = [_metric_row(plan, row) for row in trained.history]
     if trained.best is None:  # it diverged at once: there is no trained network to test, measure or keep
         nothing = FlowCurve(before.lags.numpy(), np.full_like(before.log_norm.numpy(), math.nan))
         run = _run_record(plan, task, model, trained, math.nan, before, None)
         return RunOutcome(run, metrics, RunFlow(cell, seed, _curve(before), nothing, None))
-    after = _measure_gradient(model, task, validation)
+    after = gradient_by_lag(model, task, validation)
     score = evaluate(model, task, task.test())
     folder = out / plan.folder
     folder.mkdir(exist_ok=True)
@@ -73,28 +69,8 @@ def execute(
     return RunOutcome(
         run=_run_record(plan, task, model, trained, score, before, after),
         metrics=metrics,
-        flow=RunFlow(cell, seed, _curve(before), _curve(after), _half_life(model, validation)),
+        flow=RunFlow(cell, seed, _curve(before), _curve(after), half_life(trace_in_float64(model, validation))),
     )
-
-
-def _measure_gradient(model: SequenceModel, task: Task, validation: Batch) -> flow.GradientByLag:
-    """Return the gradient by lag of the task's loss at the last step, on validation sequences."""
-    inputs, targets = validation.inputs[:FLOW_SEQUENCES], validation.targets[:FLOW_SEQUENCES]
-
-    def loss(outputs: Tensor) -> Tensor:
-        return task.loss(outputs, targets)
-
-    measured = flow.gradient_by_lag(model, inputs, loss)
-    if isinstance(measured, dict):
-        raise TypeError("a SequenceModel holds one recurrent layer")
-    return measured
-
-
-def _half_life(model: SequenceModel, validation: Batch) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
-    layer = copy.deepcopy(model.recurrent).double()  # in float32 a gate near 1 is exactly 1 and never forgets
-    with torch.no_grad():
-        trace = layer.trace(validation.inputs[:FLOW_SEQUENCES].double())
-    return None if trace.equations.memory_gate is None else flow.memory_half_life(trace).numpy()
 
 
 def _curve(measured: flow.GradientByLag) -> FlowCurve:

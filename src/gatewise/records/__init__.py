@@ -2,6 +2,7 @@
 
 from gatewise.records.flow import FlowCurve, RunFlow
 from gatewise.records.machine import machine_facts, usable_cores
+from gatewise.records.measures import MEASURES, FlowMeasures, NetworkFlow
 from gatewise.records.schema import (
     SCHEMA_VERSION,
     Baseline,
@@ -21,14 +22,17 @@ from gatewise.records.schema import (
 from gatewise.records.store import RunFolder, create_exact_folder, create_folder, open_folder
 
 __all__ = [
+    "MEASURES",
     "SCHEMA_VERSION",
     "Baseline",
     "CellSummary",
     "ContextPoint",
     "FlowCurve",
+    "FlowMeasures",
     "Machine",
     "Metric",
     "MetricRow",
+    "NetworkFlow",
     "Reason",
     "Record",
     "Run",

@@ -1,4 +1,4 @@
-"""The run folder ``runs/NAME/``: config.toml, record.json, metrics.jsonl, flow.npz, report.html, a folder a run."""
+"""The run folder ``runs/NAME/``: config.toml, record.json, metrics.jsonl, flow.npz and .json, report.html, the runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from pydantic import ValidationError
 from gatewise.errors import DataError, GatewiseError, UsageError
 from gatewise.records.atomic import write_bytes, write_text
 from gatewise.records.flow import FlowCurve, RunFlow
+from gatewise.records.measures import FlowMeasures
 from gatewise.records.schema import SCHEMA_VERSION, MetricRow, Record, Settings
 
-RECORD_FILE, METRICS_FILE, FLOW_FILE, CONFIG_FILE, REPORT_FILE = (
+RECORD_FILE, METRICS_FILE, FLOW_FILE, MEASURES_FILE, CONFIG_FILE, REPORT_FILE = (
     "record.json",
     "metrics.jsonl",
     "flow.npz",
+    "flow.json",
     "config.toml",
     "report.html",
 )
@@ -61,6 +63,10 @@ class RunFolder:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_bytes(self.path / FLOW_FILE, buffer.getvalue())
+
+    def write_measures(self, measures: FlowMeasures) -> None:
+        """Write ``flow.json``: what `gatewise flow` measured on the run's networks."""
+        write_text(self.path / MEASURES_FILE, measures.model_dump_json(by_alias=True, indent=1) + "\n")
 
     def write_report(self, page: str) -> Path:
         """Write ``report.html`` and return its path."""
@@ -102,6 +108,17 @@ class RunFolder:
                 return [_read_run_flow(arrays, prefix) for prefix in prefixes]
         except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} cannot be read: {error}") from error
+
+    def read_measures(self) -> FlowMeasures | None:
+        """Read ``flow.json``; None where nobody has measured yet."""
+        if not (self.path / MEASURES_FILE).exists():
+            return None
+        try:
+            return FlowMeasures.model_validate_json(self._read(MEASURES_FILE))
+        except ValidationError as error:
+            raise DataError(
+                f"{self.path / MEASURES_FILE} is not what this Gatewise writes; run `gatewise flow` again, or remove it"
+            ) from error
 
     def _read(self, name: str) -> str:
         try:
