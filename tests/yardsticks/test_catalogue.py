@@ -28,7 +28,7 @@ class Coin(Yardstick):
     quick = "one seed"
 
     def run(self, seed, is_quick=False):
-        return {"toss": float(seed), "threads": float(torch.get_num_threads())}
+        return {"toss": float(seed), "threads": float(torch.get_num_threads()), "coin: solved": float(seed > 0)}
 
     def judge(self, runs):
         return [Criterion("largest", max(run["toss"] for run in runs), "at least", 2.0)]
@@ -86,6 +86,7 @@ def test_page_keeps_theirs_apart_from_ours_and_prefers_the_full_run(tmp_path):
     assert "- Ours: one toss." in page
     assert "**reproduced**" in page
     assert "| toss | 1 (0 to 2) |" in page
+    assert "| coin: solved | in 2 of 3 seeds |" in page
     failed = record.model_copy(
         update={"reproduced": False, "criteria": [record.criteria[0].model_copy(update={"holds": False})]}
     )

@@ -41,7 +41,7 @@ TRUE = {
     },
     "jozefowicz2015": {"bias 0: sequences": 90_000, "bias 1: sequences": 30_000, "bias 1: solved": 1},
     "le2015": {"IRNN: solved": 1, "tanh: mse": 0.167},
-    "karpathy2015": {"units right-saturated": 0.2, "units left-saturated": 0.05, "line cell: |r|": 0.8},
+    "karpathy2015": {"units right-saturated": 0.2, "units left-saturated": 0.05, "line cell: absolute r": 0.8},
     "arjovsky2016": {
         "RNN, long copy: share of baseline": 1.0,
         "LSTM, long copy: share of baseline": 0.99,
@@ -75,7 +75,7 @@ SPOILT = [
     ("le2015", "tanh: mse", 0.01),
     ("karpathy2015", "units right-saturated", 0.07),
     ("karpathy2015", "units left-saturated", 0.3),
-    ("karpathy2015", "line cell: |r|", 0.4),
+    ("karpathy2015", "line cell: absolute r", 0.4),
     ("arjovsky2016", "RNN, long copy: share of baseline", 0.5),
     ("arjovsky2016", "LSTM, long copy: share of baseline", 0.5),
     ("arjovsky2016", "LSTM, adding: solved", 0),

@@ -22,7 +22,7 @@ class Jozefowicz(Yardstick):
         "proceedings.mlr.press/v37/jozefowicz15"
     )
     claim = "An LSTM whose forget gate starts open (bias 1) learns long dependencies sooner than one with bias 0."
-    theirs = Theirs("a forget bias of 1 closes the gap between the LSTM and the GRU", "paper")
+    theirs = Theirs("a forget bias of 1 closes the gap between the LSTM and the GRU", "abstract")
     ours = (
         "adding T = 200, LSTM of 32 units, Adam .01, clipping at 1, batches of 32, at most 4000 steps; steps to mse "
         ".01, twice in a row, a run that does not get there counts with 4000; both biases get the same weights and "

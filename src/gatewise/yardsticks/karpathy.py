@@ -56,7 +56,7 @@ class Karpathy(Yardstick):
         return [
             Criterion("least share of units right-saturated", float(np.min(right)), "at least", 0.1),
             Criterion("the least of right minus left", float(np.min(np.subtract(right, left))), "at least", 0.0),
-            Criterion("lowest |r| of the line cell", lowest(runs, "line cell: |r|"), "at least", 0.7),
+            Criterion("lowest absolute r of the line cell", lowest(runs, "line cell: absolute r"), "at least", 0.7),
         ]
 
 
@@ -70,7 +70,7 @@ def _read(result: Result, task: CharacterTask, stream: str) -> Numbers:
     return {
         "units right-saturated": float((forget.high[0] > MOSTLY).double().mean()),
         "units left-saturated": float((forget.low[0] > MOSTLY).double().mean()),
-        "line cell: |r|": line_correlation(trace.cell[0, :, 0].double(), line_positions(stream)),
+        "line cell: absolute r": line_correlation(trace.cell[0, :, 0].double(), line_positions(stream)),
     }
 
 

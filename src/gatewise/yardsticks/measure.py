@@ -9,13 +9,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import gatewise
 from gatewise.compare.processes import interrupts_held, process_context, start_process
 from gatewise.errors import GatewiseError
 from gatewise.records import (
-    Machine,
     YardstickCriterion,
     YardstickRecord,
     YardstickRun,
@@ -54,25 +52,25 @@ def measure(
     -------
     YardstickRecord
         Complete, its runs in the order of the seeds.
+
+    Raises
+    ------
+    GatewiseError
+        If a process dies.
     """
     seeds = yardstick.quick_seeds if is_quick else yardstick.seeds
     num_jobs = min(jobs or usable_cores(), len(seeds))
-    machine = machine_facts(num_jobs, threads_per_run=1)
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-
-    def record(runs: Sequence[YardstickRun], status: Literal["running", "complete"]) -> YardstickRecord:
-        return _record(yardstick, is_quick, seeds, runs, status, created, command, machine)
-
-    runs: list[YardstickRun] = []
-    write_yardstick(folder, record(runs, "running"))
+    record = _begun(yardstick, is_quick, seeds, num_jobs, command)
+    write_yardstick(folder, record)
     executor = ProcessPoolExecutor(num_jobs, process_context(), start_process)
     try:
         with interrupts_held():
             futures = [executor.submit(run_seed, yardstick, seed, is_quick) for seed in seeds]
         for future in as_completed(futures):
-            runs.append(future.result())
-            on_run(runs[-1])
-            write_yardstick(folder, record(runs, "running"))
+            run = future.result()
+            on_run(run)
+            record = _with_run(record, run)
+            write_yardstick(folder, record)
     except BrokenProcessPool as error:
         raise GatewiseError(f"a process of {yardstick.name} died (out of memory?); try --jobs 1") from error
     except BaseException:
@@ -81,9 +79,9 @@ def measure(
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-    complete = record(runs, "complete")
-    write_yardstick(folder, complete)
-    return complete
+    record = judged(yardstick, record)
+    write_yardstick(folder, record)
+    return record
 
 
 def run_seed(yardstick: Yardstick, seed: int, is_quick: bool) -> YardstickRun:
@@ -93,26 +91,35 @@ def run_seed(yardstick: Yardstick, seed: int, is_quick: bool) -> YardstickRun:
     return YardstickRun(seed=seed, seconds=time.perf_counter() - started, numbers=numbers)
 
 
-def _record(
-    yardstick: Yardstick,
-    is_quick: bool,
-    seeds: Sequence[int],
-    runs: Sequence[YardstickRun],
-    status: Literal["running", "complete"],
-    created: str,
-    command: str,
-    machine: Machine,
-) -> YardstickRecord:
-    ordered = sorted(runs, key=lambda run: run.seed)
-    may_judge = status == "complete" and not is_quick and len(runs) >= LEAST_SEEDS
-    criteria = yardstick.judge([run.numbers for run in ordered]) if may_judge else []
+def judged(yardstick: Yardstick, record: YardstickRecord) -> YardstickRecord:
+    """Return the complete record, judged unless it is quick or has too few seeds."""
+    is_quick, num_seeds = record.quick is not None, len(record.runs)
+    if is_quick or num_seeds < LEAST_SEEDS:
+        return record.model_copy(update={"status": "complete"})
+    criteria = yardstick.judge([run.numbers for run in record.runs])
+    return record.model_copy(
+        update={
+            "status": "complete",
+            "criteria": [
+                YardstickCriterion(
+                    text=one.text, statistic=one.statistic, rule=one.rule, threshold=one.threshold, holds=one.holds
+                )
+                for one in criteria
+            ],
+            "reproduced": is_reproduced(criteria, num_seeds, is_quick),
+        }
+    )
+
+
+def _begun(yardstick: Yardstick, is_quick: bool, seeds: Sequence[int], num_jobs: int, command: str) -> YardstickRecord:
+    """Return the record before the first seed is done."""
     return YardstickRecord(
         name=yardstick.name,
-        status=status,
-        created=created,
+        status="running",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         gatewise_version=gatewise.__version__,
-        machine=machine,
+        machine=machine_facts(num_jobs, threads_per_run=1),
         source=yardstick.source,
         claim=yardstick.claim,
         theirs=yardstick.theirs.text,
@@ -120,14 +127,15 @@ def _record(
         ours=yardstick.ours,
         judged=yardstick.judged,
         quick=yardstick.quick if is_quick else None,
-        shown=list(yardstick.shown or ordered[0].numbers) if ordered else [],
+        shown=list(yardstick.shown),
         seeds=list(seeds),
-        runs=ordered,
-        criteria=[
-            YardstickCriterion(
-                text=one.text, statistic=one.statistic, rule=one.rule, threshold=one.threshold, holds=one.holds
-            )
-            for one in criteria
-        ],
-        reproduced=is_reproduced(criteria, len(runs), is_quick) if may_judge else None,
+        runs=[],
+        criteria=[],
+        reproduced=None,
     )
+
+
+def _with_run(record: YardstickRecord, run: YardstickRun) -> YardstickRecord:
+    """Return the record with one more seed, in the order of the seeds."""
+    runs = sorted([*record.runs, run], key=lambda one: one.seed)
+    return record.model_copy(update={"runs": runs, "shown": record.shown or list(run.numbers)})

@@ -20,7 +20,8 @@ The settings are ours, and mostly smaller than those of the papers: "theirs" is 
 measurement of ours. Where we read only the abstract, or go by memory, it says so. Each claim has statistics over the
 seeds and thresholds that stand in the code; numbers are medians over the seeds, with the range from the smallest to the
 largest in brackets. A `--quick` run is a smoke test and is not judged, nor is anything below three seeds. "NOT
-reproduced" means: not with our setting and budget; it does not say that the paper is wrong.
+reproduced" means: not with our setting and budget; it does not say that the paper is wrong. The minutes are no
+benchmark: the machine had other work at the same time.
 """
 
 
@@ -59,7 +60,7 @@ def _section(record: YardstickRecord) -> str:
         f"- {KNOWN_FROM[record.theirs_known_from].capitalize()}: {record.theirs}.",
         f"- Ours: {record.ours}.",
         f"- Judged: {record.judged}.",
-        f"- Run: {size_of_run(record)}; {minutes:.1f} minutes of training in all.",
+        f"- Run: {size_of_run(record)}; {minutes:.1f} minutes for all seeds together.",
         f"- Here: **{verdict(record)}**",
         *(f"  - {criterion_in_words(criterion)}" for criterion in record.criteria),
     ]

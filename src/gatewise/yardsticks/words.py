@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 
+from gatewise.data.files import grouped
 from gatewise.records import Machine, YardstickCriterion, YardstickRecord
+
+# Numbers of these names are 1 or 0.
+YES_OR_NO = (": solved", ": off the plateau")
 
 KNOWN_FROM = {
     "paper": "theirs, read in the paper",
@@ -25,14 +29,16 @@ def verdict(record: YardstickRecord) -> str:
 
 
 def summary(record: YardstickRecord) -> list[tuple[str, str]]:
-    """Return each shown number as its median over the seeds and, from two seeds on, its range."""
-    return [(name, _median_and_range([run.numbers[name] for run in record.runs])) for name in record.shown]
+    """Return each shown number as its median over the seeds and, from two seeds on, its range; yes or no as a count."""
+    return [(name, _over_seeds(name, [run.numbers[name] for run in record.runs])) for name in record.shown]
 
 
 def criterion_in_words(criterion: YardstickCriterion) -> str:
     """Return the statistic, the threshold and whether it holds."""
     holds = "holds" if criterion.holds else "FAILS"
-    return f"{criterion.text}: {criterion.statistic:.4g}, {criterion.rule} {criterion.threshold:.4g} - {holds}"
+    return (
+        f"{criterion.text}: {_number(criterion.statistic)}, {criterion.rule} {_number(criterion.threshold)} - {holds}"
+    )
 
 
 def size_of_run(record: YardstickRecord) -> str:
@@ -50,12 +56,18 @@ def machine_in_words(machine: Machine) -> str:
     )
 
 
-def _median_and_range(numbers: list[float]) -> str:
+def _number(value: float) -> str:
+    return grouped(round(value)) if 1000 <= abs(value) < math.inf else f"{value:.3g}"
+
+
+def _over_seeds(name: str, numbers: list[float]) -> str:
+    if name.endswith(YES_OR_NO):
+        return f"in {sum(number == 1 for number in numbers)} of {len(numbers)} seeds"
     finite = [number for number in numbers if math.isfinite(number)]
     if not finite:
         return "no finite number"
-    text = f"{statistics.median(finite):.4g}"
+    text = _number(statistics.median(finite))
     if len(finite) > 1:
-        text += f" ({min(finite):.4g} to {max(finite):.4g})"
+        text += f" ({_number(min(finite))} to {_number(max(finite))})"
     lost = len(numbers) - len(finite)
     return text + (f", {lost} not finite" if lost else "")
