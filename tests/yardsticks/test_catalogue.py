@@ -1,5 +1,6 @@
 """Every yardstick says what it needs to say; the page and the record are made of that and of nothing else."""
 
+import math
 import re
 
 import pytest
@@ -123,3 +124,17 @@ def test_line_cell_is_chosen_on_one_half_and_measured_on_the_other():
     assert line_correlation(only_first_half, positions) < 0.4
     still = torch.zeros(len(positions), 2, dtype=torch.float64)
     assert line_correlation(still, positions) == 0.0
+
+
+def test_page_says_numbers_in_groups_and_names_what_is_not_finite(tmp_path):
+    record = coin_record(tmp_path / "coin")
+    for tosses, said in (
+        ((12_000.0, 80_000.0, 74_000.0), "74 000 (12 000 to 80 000)"),
+        ((0.123456, math.nan, 5e27), "2.5e+27 (0.123 to 5e+27), 1 not finite"),
+        ((math.nan, math.nan, math.nan), "no finite number"),
+    ):
+        runs = [
+            run.model_copy(update={"numbers": run.numbers | {"toss": toss}})
+            for run, toss in zip(record.runs, tosses, strict=True)
+        ]
+        assert f"| toss | {said} |" in render_page([record.model_copy(update={"runs": runs})])

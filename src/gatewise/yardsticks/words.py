@@ -57,7 +57,7 @@ def machine_in_words(machine: Machine) -> str:
 
 
 def _number(value: float) -> str:
-    return grouped(round(value)) if 1000 <= abs(value) < math.inf else f"{value:.3g}"
+    return grouped(round(value)) if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
 def _over_seeds(name: str, numbers: list[float]) -> str:
