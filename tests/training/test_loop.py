@@ -136,3 +136,15 @@ def test_network_that_answers_nan_has_no_score():
     with torch.no_grad():
         model.readout.bias[0] = math.nan
     assert math.isnan(evaluate(model, task, task.test()))
+
+
+def test_plain_descent_takes_the_step_of_the_gradient_and_infinity_clips_nothing():
+    task = Adding(6)
+    settings = replace(SETTINGS, learning_rate=0.1, max_steps=1, optimizer="sgd", clip_norm=math.inf)
+    model, expected = model_for(task), model_for(task)
+    train(model, task, settings, seed=3)
+    batch = task.training_batch(settings.batch_size, torch.Generator().manual_seed(3))
+    task.loss(expected(batch.inputs), batch.targets).backward()
+    for parameter, reference in zip(model.parameters(), expected.parameters(), strict=True):
+        assert torch.allclose(parameter, reference - 0.1 * reference.grad, rtol=0, atol=1e-7)
+        assert not torch.allclose(parameter, reference - 0.2 * reference.grad, rtol=0, atol=1e-7)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from gatewise import __version__
-from gatewise.cli import bench, compare, explore, flow, report, selfcheck, tasks, train
+from gatewise.cli import bench, compare, explore, flow, report, selfcheck, tasks, train, yardstick
 from gatewise.errors import GatewiseError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command(short_help="Show all runs in the browser, live.")(explore.explore)
 app.command(short_help="Time the layers against torch.nn on this machine.")(bench.bench)
 app.command(short_help="List memory tasks and built-in data.")(tasks.tasks)
 app.command(short_help="Check the native kernels on this machine.")(selfcheck.selfcheck)
+app.command(short_help="Run classical results of the field again.")(yardstick.yardstick)
 
 INTERRUPTED = 130  # typer's exit code for Ctrl-C
 

@@ -6,23 +6,17 @@ always has one thread, its numbers do not depend on how many run at once.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import queue
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-import torch
-
+from gatewise.compare.processes import interrupts_held, process_context, start_process
 from gatewise.compare.settings import TaskChoice
 from gatewise.compare.worker import RunOutcome, RunPlan, execute
 from gatewise.errors import GatewiseError
@@ -66,8 +60,7 @@ def _start_worker(choice: TaskChoice, sha256: str | None, out: Path, events: Any
     An exception here would only break the pool, without its reason; so it is kept for the first run to raise.
     """
     global _worker  # the one way to hand a pool's worker what it keeps
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
+    start_process()
     try:
         task = choice.open()
         if sha256 is not None and (task.source is None or task.source.sha256 != sha256):
@@ -75,14 +68,6 @@ def _start_worker(choice: TaskChoice, sha256: str | None, out: Path, events: Any
         _worker = _Worker(task, out, events, stop)
     except Exception as error:
         _worker = error
-
-
-def _exit_with_parent() -> None:
-    """End this process when the main process dies: killed, that cannot say `stop`, and a worker would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _execute(plan: RunPlan) -> RunOutcome:
@@ -130,7 +115,7 @@ class Pool:
     """
 
     def __init__(self, choice: TaskChoice, sha256: str | None, out: Path, jobs: int, progress: Progress) -> None:
-        context = multiprocessing.get_context("spawn")  # forking after torch has started threads may hang
+        context = process_context()
         self._events = context.Queue()
         self._stop = context.Event()
         arguments = (choice, sha256, out, self._events, self._stop)
@@ -151,7 +136,7 @@ class Pool:
     def submit(self, plan: RunPlan) -> None:
         """Queue a run."""
         try:
-            with _interrupts_held():
+            with interrupts_held():
                 future = self._executor.submit(_execute, plan)
         except BrokenProcessPool as error:
             raise _process_died(plan) from error
@@ -197,16 +182,3 @@ def _process_died(plan: RunPlan) -> GatewiseError:
     return GatewiseError(
         f"a training process died while {plan.label} was under way (out of memory?); try --jobs 1 or smaller sizes"
     )
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back while processes are started: they inherit that and leave the answer to the main process.
-
-    Ignoring the signal instead would lose one that comes in these moments; held back, it arrives afterwards.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -90,9 +91,14 @@ class _ObservedForward:
         self.signature = inspect.signature(type(layer).forward)
         self.observers: list[Observer] = []
         self.forward_before = layer.__dict__.get("forward")
+        self._run: Callable[..., Any] = self._call
+        if "torch._dynamo" in sys.modules:  # a compiled graph hands out results alone; importing Dynamo takes a second
+            self._run = torch.compiler.disable(self._call)  # type: ignore[no-untyped-call]
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator] # a compiled graph hands out results alone
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self._run(*arguments, **keywords)
+
+    def _call(self, *arguments: Any, **keywords: Any) -> Any:
         layer = self.layer
         given = self.signature.bind(layer, *arguments, **keywords).arguments
         call = _with_differentiable_start(

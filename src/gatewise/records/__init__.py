@@ -20,10 +20,19 @@ from gatewise.records.schema import (
     Verdict,
 )
 from gatewise.records.store import RunFolder, create_exact_folder, create_folder, open_folder
+from gatewise.records.yardstick import (
+    YARDSTICK_FILE,
+    YardstickCriterion,
+    YardstickRecord,
+    YardstickRun,
+    read_yardstick,
+    write_yardstick,
+)
 
 __all__ = [
     "MEASURES",
     "SCHEMA_VERSION",
+    "YARDSTICK_FILE",
     "Baseline",
     "CellSummary",
     "ContextPoint",
@@ -42,9 +51,14 @@ __all__ = [
     "Source",
     "TaskFacts",
     "Verdict",
+    "YardstickCriterion",
+    "YardstickRecord",
+    "YardstickRun",
     "create_exact_folder",
     "create_folder",
     "machine_facts",
     "open_folder",
+    "read_yardstick",
     "usable_cores",
+    "write_yardstick",
 ]

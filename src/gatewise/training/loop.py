@@ -1,4 +1,4 @@
-"""The training loop: Adam, clipping, validation, and when to stop."""
+"""The training loop: optimizer, clipping, validation, and when to stop."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ StoppedBecause = Literal["solved", "max steps", "no improvement", "time budget",
 SOLVED_VALIDATIONS = 2
 EVALUATION_BATCH = 250
 
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -30,10 +32,11 @@ class LoopSettings:
     learning_rate: float
     batch_size: int = 32
     max_steps: int = 2000
-    clip_norm: float = 1.0
+    clip_norm: float = 1.0  # inf: no clipping
     validate_every: int = 50
     patience: int = 10  # validations without improvement before a task without a goal stops
     time_budget_s: float | None = None  # of computing (CPU) time
+    optimizer: Literal["adam", "sgd"] = "adam"
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def train(
     Trained
     """
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), lr=settings.learning_rate)  # type: ignore[call-arg]
     validation_data = task.validation()
     history: list[Validation] = []
     best: Validation | None = None

@@ -15,7 +15,6 @@ from torch.autograd import Function
 from gatewise.nn.native.gradients import Saved, undisturbed
 from gatewise.nn.native.gradients import gradients as gradients_of
 from gatewise.nn.native.kernels import forward
-from gatewise.nn.native.operator import run_operator
 from gatewise.nn.native.plan import Plan
 from gatewise.nn.native.recompute import differentiable_gradients
 
@@ -35,6 +34,9 @@ def run_layer(plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, flat: tupl
     if torch.compiler.is_compiling():
         if plan.tracing != "none" or plan.totals:
             raise RuntimeError("the operator of compiled graphs hands out no gates and no total gradients")
+        # Here, since torch.library's machinery takes a second to import.
+        from gatewise.nn.native.operator import run_operator
+
         return LayerResult(*run_operator(plan, x, h_0, c_0, flat), [], [])
     inputs = (x, h_0, *flat) if c_0 is None else (x, h_0, c_0, *flat)
     if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)):
