@@ -16,7 +16,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parent)  # this folder is the package `performance`
 
-from gatewise.bench import GRID, BenchRecord, Pace, gemm_flops_per_s, limited_threads, parse_size  # noqa: E402
+from gatewise._native import num_threads  # noqa: E402
+from gatewise.bench import GRID, BenchRecord, Pace, gemm_flops_per_s, parse_size  # noqa: E402
 from gatewise.errors import GatewiseError  # noqa: E402
 from gatewise.records import usable_cores  # noqa: E402
 from performance import document, double, imports, layers, memory, neighbours, ragged, recording, streaming, subnormals  # noqa: E402
@@ -56,7 +57,7 @@ def measure_part(arguments: argparse.Namespace) -> None:
     (name,), (cell,) = arguments.tables, arguments.cells
     pace = Pace(arguments.seconds, min_rounds=arguments.rounds)
     points, rates = [], []
-    with limited_threads(arguments.threads) as threads:
+    with num_threads(arguments.threads) as threads:
         part = Part(cell, tuple(arguments.sizes), pace, threads, tuple(arguments.peers))
         for point in TABLES[name].measure(part):
             rates.append(gemm_flops_per_s())

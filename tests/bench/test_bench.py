@@ -20,7 +20,6 @@ from gatewise.bench import (
     Size,
     assert_agreement,
     conclusion,
-    limited_threads,
     measure_speed,
     parse_size,
     take_turns,
@@ -162,7 +161,7 @@ def test_record_of_another_schema_is_refused(tmp_path):
 
 def test_threads_are_as_before_afterwards():
     before = torch.get_num_threads()
-    with limited_threads(before + 1) as threads:
+    with _native.num_threads(before + 1) as threads:
         assert torch.get_num_threads() == threads == before + 1
     assert torch.get_num_threads() == before
 

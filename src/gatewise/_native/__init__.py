@@ -6,9 +6,9 @@ import torch  # noqa: F401
 
 import gatewise._core as _core
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
-from gatewise._native.fork import serial_in_forked_child
 from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients
 from gatewise._native.stream import make_stream
+from gatewise._native.threads import num_threads, serial_in_forked_child
 
 __all__ = [
     "Activation",
@@ -22,6 +22,7 @@ __all__ = [
     "exp",
     "make_stream",
     "max_ulp",
+    "num_threads",
     "serial_in_forked_child",
     "sigmoid",
     "tanh",

@@ -7,7 +7,7 @@ prints nor knows any other framework than torch.
 from gatewise.bench.layers import GEMM_SIZE, LayerPair, compare_layers, gemm_flops_per_s
 from gatewise.bench.problem import CELLS, GRID, JOBS, QUICK_GRID, Job, Size, parse_size
 from gatewise.bench.record import SCHEMA_VERSION, BenchRecord, Claim, Point
-from gatewise.bench.speed import BenchSettings, conclusion, gflops_per_s, limited_threads, measure_speed
+from gatewise.bench.speed import BenchSettings, conclusion, gflops_per_s, measure_speed
 from gatewise.bench.statistics import Estimate, difference_of_medians, geometric_mean, ratio_of_medians
 from gatewise.bench.turns import Contestant, Pace, assert_agreement, take_turns
 from gatewise.bench.verdict import Verdict, judge
@@ -38,7 +38,6 @@ __all__ = [
     "geometric_mean",
     "gflops_per_s",
     "judge",
-    "limited_threads",
     "measure_speed",
     "parse_size",
     "ratio_of_medians",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
+from gatewise._native import num_threads
 from gatewise.bench.layers import compare_layers, gemm_flops_per_s
 from gatewise.bench.problem import CELLS, GRID, JOBS, Size
 from gatewise.bench.record import BenchRecord, Point
@@ -66,7 +64,7 @@ def measure_speed(settings: BenchSettings, on_point: Callable[[Point], None] = l
         If the two disagree, or where there are no kernels.
     """
     points, rates = [], []
-    with limited_threads(settings.threads) as threads:
+    with num_threads(settings.threads) as threads:
         for cell in settings.cells:
             for size in settings.sizes:
                 rates.append(gemm_flops_per_s())
@@ -74,17 +72,6 @@ def measure_speed(settings: BenchSettings, on_point: Callable[[Point], None] = l
                     points.append(point)
                     on_point(point)
         return BenchRecord.of_now("layers", points, rates, threads)
-
-
-@contextmanager
-def limited_threads(threads: int | None) -> Iterator[int]:
-    """Let torch and the kernels use so many threads, None: as many as now; yield the number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield threads or before
-    finally:
-        torch.set_num_threads(before)
 
 
 def conclusion(points: Sequence[Point]) -> str:

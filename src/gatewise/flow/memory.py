@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gatewise.flow.steps import last_steps
+from gatewise.flow.steps import given_or_full, last_steps
 from gatewise.nn import Trace
 
 
@@ -110,8 +110,8 @@ def direct_path_by_lag(trace: Trace) -> DirectPath:
     torch.Size([1, 10, 4, 3])
     """
     log_gate = _log_memory_gate(trace).cpu()
-    num_steps, num_sequences = log_gate.shape[1:3]
-    lengths = torch.full((num_sequences,), num_steps) if trace.lengths is None else trace.lengths
+    num_steps = log_gate.shape[1]
+    lengths = given_or_full(trace.lengths, log_gate[0])
     lags = torch.arange(num_steps)
     products = []
     for index, row in enumerate(log_gate):

@@ -22,7 +22,7 @@ from gatewise.flow.gradient_by_lag import norms_by_step
 from gatewise.flow.hidden_gradient import gradients_of
 from gatewise.flow.joined_calls import continues
 from gatewise.flow.read_steps import last_steps_read
-from gatewise.flow.steps import last_steps
+from gatewise.flow.steps import given_or_full, last_steps
 from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.composite import run_composite
@@ -217,7 +217,6 @@ def _ends(states: NativeStates, entered: Tensor, final_cell: Tensor | None) -> T
     ends = last_steps_read(entered, None, directions)
     if final_cell is None:
         return ends
-    num_steps, num_sequences = entered.shape[1:]
-    lengths = torch.full((num_sequences,), num_steps) if states.lengths is None else states.lengths
+    lengths = given_or_full(states.lengths, states.output)
     last = torch.stack([last_steps(lengths, is_reverse=direction == 1) for direction in range(directions)])
     return torch.where((final_cell != 0).any(dim=-1), last, ends)

@@ -10,8 +10,12 @@ from gatewise.nn.composite import Run
 
 def lengths_of(run: Run) -> Tensor:
     """Return the steps of each sequence (N,), int64 on the CPU."""
-    num_steps, num_sequences = run.call.inputs.shape[:2]
-    return torch.full((num_sequences,), num_steps) if run.call.lengths is None else run.call.lengths
+    return given_or_full(run.call.lengths, run.call.inputs)
+
+
+def given_or_full(lengths: Tensor | None, steps: Tensor) -> Tensor:
+    """Return `lengths` (N,); for None those of sequences that have all steps of (T, N, *)."""
+    return torch.full((steps.shape[1],), len(steps)) if lengths is None else lengths
 
 
 def last_steps(lengths: Tensor, *, is_reverse: bool) -> Tensor:

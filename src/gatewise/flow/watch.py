@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import RNNBase
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
 from gatewise.cells import State
@@ -166,11 +166,9 @@ def _seen(layer: RNNBase, pending: _Pending) -> Seen:
     output = like.new_zeros(*like.shape[:2], size * (2 if layer.bidirectional else 1))
     if "output" in gradients:
         arrived = gradients["output"].to(like.dtype)
-        if call.packed is not None:
-            arrived = pad_packed_sequence(call.packed._replace(data=arrived))[0]
-        elif not call.is_batched:
+        if not call.is_batched:
             arrived = arrived.unsqueeze(1)
-        output = arrived.transpose(0, 1) if call.is_batch_first else arrived
+        output = call.padded(arrived.transpose(0, 1) if call.is_batch_first else arrived)
 
     def final(part: str, state: Tensor) -> Tensor:
         arrived = gradients.get(part)

@@ -38,8 +38,14 @@ class Call:
 
     @cached_property
     def inputs(self) -> Tensor:
-        """X (T, N, I), padded with zeros where it came packed."""
+        """The input x (T, N, I), padded with zeros where it came packed."""
         return self.padded(self.data)
+
+    def require_lengths(self) -> Tensor:
+        """Return the lengths, which a packed call has."""
+        if self.lengths is None:
+            raise ValueError("this call has no lengths: every sequence has all steps")
+        return self.lengths
 
     def padded(self, rows: Tensor) -> Tensor:
         """Bring values (R, *) of a packed call into (T, N, *), zero past each sequence's end; others are so already."""

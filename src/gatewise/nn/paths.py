@@ -21,7 +21,7 @@ from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.composite import run_composite
 from gatewise.nn.native import run_native
-from gatewise.nn.weights import given_weights, have_their_shapes
+from gatewise.nn.weights import given_weights, have_their_shapes, layer_weights
 
 Path = Literal["native", "composite", "torch"]
 
@@ -134,7 +134,7 @@ def _call_kernel(layer: RNNBase, inputs: Tensor, initial: State, batch_sizes: Te
     """Call torch's kernel of the layer's kind on (T, N, I), or on packed data with its batch sizes."""
     kernel = getattr(_VF, layer.mode.lower())
     # Not layer._flat_weights: a layer refreshes that list on the way, which torch.export takes for an assignment.
-    weights = [weight for row in range(len(initial.hidden)) for weight in given_weights(layer, row)]
+    weights = layer_weights(layer, slice(0, len(initial.hidden)))
     hx = initial.hidden if initial.cell is None else (initial.hidden, initial.cell)
     options = (layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional)
     if batch_sizes is None:

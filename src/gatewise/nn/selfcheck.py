@@ -171,12 +171,8 @@ def _error(actual: Tensor, expected: Tensor) -> float:
 
 
 def _is_repeatable(layer: RecurrentLayer, x: Tensor) -> bool:
-    count = torch.get_num_threads()
     with torch.no_grad():
         several = layer(x, lengths=list(_LENGTHS))[0]
-        try:
-            torch.set_num_threads(1)
+        with _native.num_threads(1):
             one = layer(x, lengths=list(_LENGTHS))[0]
-        finally:
-            torch.set_num_threads(count)
     return torch.equal(one, several)

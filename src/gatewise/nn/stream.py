@@ -42,17 +42,8 @@ class Stream:
 
     def __init__(self, layer: RNNBase, batch_size: int) -> None:
         _check(layer, batch_size)
-        rows = [weights_of(layer, row) for row in range(layer.num_layers)]
-        weights = [
-            (
-                row.input.detach().contiguous(),
-                row.recurrent.detach().contiguous(),
-                _contiguous(row.input_bias),
-                _contiguous(row.recurrent_bias),
-                _contiguous(row.projection),
-            )
-            for row in rows
-        ]
+        rows = [weights_of(layer, row).map(_detached) for row in range(layer.num_layers)]
+        weights = [(row.input, row.recurrent, row.input_bias, row.recurrent_bias, row.projection) for row in rows]
         self.dtype = np.dtype(np.float64 if rows[0].input.dtype == torch.float64 else np.float32)
         state_size = layer.proj_size or layer.hidden_size
         self.input_shape = (batch_size, layer.input_size)
@@ -204,5 +195,5 @@ def _check(layer: object, batch_size: int) -> None:
         raise RuntimeError("a stream needs the native kernels, which this processor or build does not have")
 
 
-def _contiguous(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach().contiguous()
+def _detached(weight: Tensor) -> Tensor:
+    return weight.detach().contiguous()

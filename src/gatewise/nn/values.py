@@ -49,13 +49,15 @@ def _of_direction(run: DirectionRun, call: Call, equations: Cell) -> RowValues:
 
 def values_of_native(run: NativeRun, equations: Cell, directions: int) -> list[RowValues]:
     """Return the values of every row (L*D) of a traced run."""
-    return [_of_layer(layer, d, directions, run.call, equations) for layer in run.layers for d in range(directions)]
+    return [values for layer in run.layers for values in _of_layer(layer, directions, run.call, equations)]
 
 
-def _of_layer(layer: LayerValues, d: int, directions: int, call: Call, equations: Cell) -> RowValues:
-    gates: dict[str, Tensor] = {}
-    if equations.gate_names:
-        blocks = call.padded(layer.gates[d]).chunk(equations.num_blocks, dim=-1)
-        gates = dict(zip(equations.gate_names, blocks, strict=True))
-    hidden = call.padded(layer.output).chunk(directions, dim=-1)[d]
-    return RowValues(hidden, call.padded(layer.cells[d]) if equations.has_cell_state else None, gates)
+def _of_layer(layer: LayerValues, directions: int, call: Call, equations: Cell) -> list[RowValues]:
+    found = []
+    for d, hidden in enumerate(call.padded(layer.output).chunk(directions, dim=-1)):
+        gates: dict[str, Tensor] = {}
+        if equations.gate_names:
+            blocks = call.padded(layer.gates[d]).chunk(equations.num_blocks, dim=-1)
+            gates = dict(zip(equations.gate_names, blocks, strict=True))
+        found.append(RowValues(hidden, call.padded(layer.cells[d]) if equations.has_cell_state else None, gates))
+    return found

@@ -71,6 +71,11 @@ def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
     return [parameters.get(name) if name in parameters else getattr(layer, name) for name in names]  # type: ignore[misc]
 
 
+def layer_weights(layer: RNNBase, rows: slice) -> list[Tensor]:
+    """Return the weights of all rows of a slice of the L*D axis, in torch's order."""
+    return [weight for row in range(rows.start, rows.stop) for weight in given_weights(layer, row)]
+
+
 @cache
 def _weight_names(suffix: str, has_bias: bool, has_projection: bool) -> tuple[str, ...]:
     kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * has_bias + ["weight_hr"] * has_projection

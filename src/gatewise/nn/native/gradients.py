@@ -100,7 +100,7 @@ def _through_time(
     traced = given[3:]
     gate_cotangent = traced[d] if traced else None
     cell_cotangent = traced[plan.num_directions + d] if traced and has_cell_state else None
-    da = y.new_empty(*rows, (4 if plan.mode == "GRU" else plan.equations.num_blocks) * size)
+    da = y.new_empty(*rows, plan.gradient_size)
     wants_all = any(not total.are_norms_only for total in plan.totals)
     wants_norms = any(total.are_norms_only for total in plan.totals)
     grad_h = y.new_empty(*rows, plan.state_size) if wants_all or plan.proj_size else None

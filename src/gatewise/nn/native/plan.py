@@ -6,10 +6,12 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import RNNBase
 
 from gatewise._native import DirectionKernel, StepShape
 from gatewise.cells import Cell
 from gatewise.nn.native.totals import TotalGradients
+from gatewise.nn.weights import equations_of, num_directions
 
 DirectionWeights = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]  # W_ih, W_hh, b_ih, b_hh, W_hr
 
@@ -32,10 +34,43 @@ class Plan(NamedTuple):
     tracing: Tracing
     totals: tuple[TotalGradients, ...]  # who wants the total gradients of backward
 
+    @classmethod
+    def of_layer(
+        cls,
+        layer: RNNBase,
+        number: int,
+        shape: StepShape,
+        tracing: Tracing = "none",
+        totals: tuple[TotalGradients, ...] = (),
+    ) -> Plan:
+        """Return the plan of layer `number` of the stack that `layer` is."""
+        return cls(
+            layer.mode,
+            equations_of(layer),
+            num_directions(layer),
+            layer.bias,
+            layer.hidden_size,
+            layer.proj_size,
+            shape,
+            number * num_directions(layer),
+            tracing,
+            totals,
+        )
+
+    @property
+    def rows(self) -> slice:
+        """Where the layer stands on the L*D axis."""
+        return slice(self.first_row, self.first_row + self.num_directions)
+
     @property
     def state_size(self) -> int:
         """P, or H without a projection."""
         return self.proj_size or self.hidden_size
+
+    @property
+    def gradient_size(self) -> int:
+        """Columns of da: G*H, for the GRU 4H."""
+        return (4 if self.mode == "GRU" else self.equations.num_blocks) * self.hidden_size
 
     @property
     def weights_per_direction(self) -> int:

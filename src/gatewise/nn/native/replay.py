@@ -18,7 +18,7 @@ from gatewise.nn.native.gradients import with_contiguous_rows
 from gatewise.nn.native.kernels import forward
 from gatewise.nn.native.plan import Plan
 from gatewise.nn.ragged import valid_steps
-from gatewise.nn.weights import equations_of, given_weights, num_directions
+from gatewise.nn.weights import layer_weights
 
 
 @dataclass(frozen=True)
@@ -50,24 +50,10 @@ class NativeStates:
     """
 
     def __init__(self, layer: RNNBase, call: Call, inputs: Tensor, number: int) -> None:
-        directions = num_directions(layer)
-        rows = slice(number * directions, (number + 1) * directions)
         self.lengths = call.lengths
-        self._plan = Plan(
-            layer.mode,
-            equations_of(layer),
-            directions,
-            layer.bias,
-            layer.hidden_size,
-            layer.proj_size,
-            StepShape(len(inputs), inputs.shape[1], call.lengths),
-            rows.start,
-            "none",
-            (),
-        )
-        self._weights = tuple(
-            weight.detach().contiguous() for row in range(rows.start, rows.stop) for weight in given_weights(layer, row)
-        )
+        self._plan = Plan.of_layer(layer, number, StepShape(len(inputs), inputs.shape[1], call.lengths))
+        rows = self._plan.rows
+        self._weights = tuple(weight.detach().contiguous() for weight in layer_weights(layer, rows))
         initial = call.initial.map(lambda state: state[rows].detach().contiguous())
         self._initial = initial.hidden, initial.cell
         self._inputs = with_contiguous_rows(inputs.detach())
@@ -108,7 +94,7 @@ class NativeStates:
         plan, (h_0, c_0), y = self._plan, self._initial, self.output
         w_ih, w_hh, _, _, w_hr = plan.weights(self._weights, d)
         rows, kernel = y.shape[:2], plan.kernel(d, y.dtype, self._inputs.shape[-1])
-        da = y.new_empty(*rows, (4 if plan.mode == "GRU" else plan.equations.num_blocks) * plan.hidden_size)
+        da = y.new_empty(*rows, plan.gradient_size)
         hidden = y.new_empty(*rows, plan.state_size)
         cell = None if c_0 is None else y.new_empty(*rows, plan.hidden_size)
         kernel.backward(

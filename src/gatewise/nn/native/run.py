@@ -22,7 +22,7 @@ from gatewise.nn.native.function import run_layer
 from gatewise.nn.native.plan import Plan, Tracing
 from gatewise.nn.native.totals import TotalGradients
 from gatewise.nn.ragged import reorder
-from gatewise.nn.weights import equations_of, given_weights, num_directions
+from gatewise.nn.weights import layer_weights
 
 
 @dataclass(frozen=True)
@@ -70,26 +70,13 @@ def run_native(
     """
     shape, packed = _shape_of(call), call.packed
     initial = call.initial if packed is None else reorder(call.initial, packed.sorted_indices)
-    directions = num_directions(layer)
     output, layers, hidden, cell = call.data, [], [], []
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:
             output = _dropout(output, layer.dropout, call)
-        rows = slice(index * directions, (index + 1) * directions)
-        flat = tuple(weight for row in range(rows.start, rows.stop) for weight in given_weights(layer, row))
-        plan = Plan(
-            layer.mode,
-            equations_of(layer),
-            directions,
-            layer.bias,
-            layer.hidden_size,
-            layer.proj_size,
-            shape,
-            rows.start,
-            tracing,
-            totals,
-        )
-        states = initial if layer.num_layers == 1 else initial.map(operator.itemgetter(rows))
+        plan = Plan.of_layer(layer, index, shape, tracing, totals)
+        states = initial if layer.num_layers == 1 else initial.map(operator.itemgetter(plan.rows))
+        flat = tuple(layer_weights(layer, plan.rows))
         output, h_n, c_n, gates, cells = run_layer(plan, output, states.hidden, states.cell, flat)
         layers.append(LayerValues(output, gates, cells))
         hidden.append(h_n)
@@ -102,8 +89,8 @@ def _shape_of(call: Call) -> StepShape:
     if call.packed is None:
         num_steps, num_sequences, _ = call.data.shape
         return StepShape(num_steps, num_sequences, call.lengths)
-    counts = call.packed.batch_sizes
-    lengths = ragged.sorted_lengths_of(call.packed)
+    counts, order, lengths = call.packed.batch_sizes, call.packed.sorted_indices, call.require_lengths()
+    lengths = lengths if order is None else lengths[order]  # longest first, as they are packed
     return StepShape(len(counts), len(lengths), lengths, counts.cumsum(0) - counts)
 
 
