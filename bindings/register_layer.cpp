@@ -61,7 +61,7 @@ Stride backward_work(const Layer& layer) {
 }
 
 Stride products_work(const Layer& layer) {
-    return by_type(layer, [&]<class T>(T) { return products_work_of<T>(kernels(), layer.cell, layer.size); });
+    return by_type(layer, [&]<class T>(T) { return products_work_of<T>(kernels(), layer.cell, layer.size, layer.parts); });
 }
 
 Steps steps_of(bool is_reverse, Address lengths, Address offsets) {

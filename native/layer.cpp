@@ -64,8 +64,8 @@ std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& 
 }
 
 template <class T>
-std::ptrdiff_t products_work_of(const Kernels& kernels, Cell cell, const Sizes& size) {
-    return kernels_of_cell<T>(kernels, cell).products_work(size);
+std::ptrdiff_t products_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts) {
+    return kernels_of_cell<T>(kernels, cell).products_work(size, parts);
 }
 
 template <class T>
@@ -93,7 +93,7 @@ void run_products(const Kernels& kernels, Cell cell, const Products<T>& call, in
 #define GATEWISE_INSTANTIATE(T)                                                              \
     template std::ptrdiff_t forward_work_of<T>(const Kernels&, Cell, const Sizes&, int);     \
     template std::ptrdiff_t backward_work_of<T>(const Kernels&, Cell, const Sizes&, int);    \
-    template std::ptrdiff_t products_work_of<T>(const Kernels&, Cell, const Sizes&);         \
+    template std::ptrdiff_t products_work_of<T>(const Kernels&, Cell, const Sizes&, int);    \
     template void run_forward(const Kernels&, Cell, const Forward<T>&, int);                 \
     template void run_backward(const Kernels&, Cell, const Backward<T>&, int);               \
     template void run_products(const Kernels&, Cell, const Products<T>&, int);

@@ -14,7 +14,7 @@ std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& s
 template <class T>
 std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts);
 template <class T>
-std::ptrdiff_t products_work_of(const Kernels& kernels, Cell cell, const Sizes& size);
+std::ptrdiff_t products_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts);
 
 // The results are the same bits for any number of parts. Float kernels take subnormal numbers for zero, with or without gradients, so that
 // a network computes the same in training and in use; double kernels do not, since the measures of vanishing gradients live on them.

@@ -114,7 +114,7 @@ template <class T>
 struct Recurrent {
     std::ptrdiff_t (*forward_work)(const Sizes&, int parts);  // elements of T
     std::ptrdiff_t (*backward_work)(const Sizes&, int parts);
-    std::ptrdiff_t (*products_work)(const Sizes&);
+    std::ptrdiff_t (*products_work)(const Sizes&, int parts);
     void (*pack_forward)(const Forward<T>&, int part, int parts);
     void (*pack_backward)(const Backward<T>&, int part, int parts);
     void (*pack_products)(const Products<T>&, int part, int parts);

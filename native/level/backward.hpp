@@ -10,20 +10,17 @@ struct BackwardKernel {
     using V = typename C::Vector;
     using S = Scalar<V>;
     using Row = BackwardRow<S>;
-    static constexpr std::ptrdiff_t kWidth = kPanelVectors * kLanes<V>;
     static constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(S)};
 
     struct Layout {
-        std::ptrdiff_t panels, hr_panels, K, W_hh, W_hr, parts, part_size, m, size;
+        std::ptrdiff_t K, W_hh, W_hr, parts, part_size, m, size;
 
         Layout(const Sizes& of, int num_parts) {
-            panels = (of.P + kWidth - 1) / kWidth;
-            hr_panels = of.has_projection ? (of.H + kWidth - 1) / kWidth : 0;
             K = C::kBlocks * of.H;
             const std::ptrdiff_t sequences = (of.N + num_parts - 1) / num_parts;
-            W_hh = 0;                            // [panels,K,kWidth]
-            W_hr = W_hh + panels * kWidth * K;   // [hr_panels,P,kWidth]
-            parts = rounded_up(W_hr + hr_panels * kWidth * of.P, kAlign);
+            W_hh = 0;  // panels of [K,P]
+            W_hr = W_hh + Panels<V>::size_of(K, of.P);  // panels of [P,H]
+            parts = rounded_up(W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0), kAlign);
             // Each part: the rows of a step; dL/d(o * tanh(c_t)) [sequences,H], if it is projected.
             m = rounded_up(sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
             part_size = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);
@@ -35,13 +32,19 @@ struct BackwardKernel {
 
     static void pack(const Backward<S>& call, int part, int parts) {
         const Layout layout(call.size, parts);
-        const std::ptrdiff_t H = call.size.H, P = call.size.P;
-        for (std::ptrdiff_t p = layout.panels * part / parts; p < layout.panels * (part + 1) / parts; ++p) {
-            pack_columns<V, kPanelVectors>(call.W_hh, layout.K, P, p * kWidth, call.work + layout.W_hh + p * layout.K * kWidth);
-        }
-        for (std::ptrdiff_t p = layout.hr_panels * part / parts; p < layout.hr_panels * (part + 1) / parts; ++p) {
-            pack_columns<V, kPanelVectors>(call.W_hr, P, H, p * kWidth, call.work + layout.W_hr + p * P * kWidth);
-        }
+        const Panels<V> W_hh = panels_of_W_hh(call, layout);
+        for (std::ptrdiff_t p = W_hh.count() * part / parts; p < W_hh.count() * (part + 1) / parts; ++p) W_hh.pack(p, 0, W_hh.K, call.W_hh);
+        if (!call.size.has_projection) return;
+        const Panels<V> W_hr = panels_of_W_hr(call, layout);
+        for (std::ptrdiff_t p = W_hr.count() * part / parts; p < W_hr.count() * (part + 1) / parts; ++p) W_hr.pack(p, 0, W_hr.K, call.W_hr);
+    }
+
+    static Panels<V> panels_of_W_hh(const Backward<S>& call, const Layout& layout) {
+        return {call.work + layout.W_hh, layout.K, call.size.P};
+    }
+
+    static Panels<V> panels_of_W_hr(const Backward<S>& call, const Layout& layout) {
+        return {call.work + layout.W_hr, call.size.P, call.size.H};
     }
 
     // dh_{t-1} = da W_hh.
@@ -65,16 +68,15 @@ struct BackwardKernel {
         const Layout layout(call.size, parts);
         S* const own = call.work + layout.parts + part * layout.part_size;
         Row* const rows = static_cast<Row*>(static_cast<void*>(own));
-        const ProductTile<V, Row, ToHidden> to_hidden{rows, call.work + layout.W_hh, layout.K, P, {C::kFirstRecurrent * H}};
-        const ProductTile<V, Row, ToUnprojected> to_unprojected{rows, call.work + layout.W_hr, P, H, {}};
+        const Panels<V> W_hh = panels_of_W_hh(call, layout), W_hr = panels_of_W_hr(call, layout);
 
         start(call, share);
         for (std::ptrdiff_t s = longest_of(call.steps, share, T) - 1; s >= 0; --s) {
             const std::ptrdiff_t count = list_rows(call, share, s, own + layout.m, rows);
             for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k]);
-            if constexpr (C::kMayProject) for_each_tile(0, count, layout.hr_panels, to_unprojected);
+            if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, 0, P, ToUnprojected{});
             for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k]);
-            for_each_tile(0, count, layout.panels, to_hidden);
+            multiply_panels(rows, 0, count, W_hh, 0, layout.K, ToHidden{C::kFirstRecurrent * H});
         }
     }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cells.hpp"
-#include "steps.hpp"
+#include "panels.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
 
@@ -18,24 +18,22 @@ struct ForwardKernel {
     static constexpr int kVectors = C::kBlocks * C::kUnits;
     static constexpr std::ptrdiff_t kWidth = kVectors * kLanes<V>;      // columns of a panel
     static constexpr std::ptrdiff_t kUnits = C::kUnits * kLanes<V>;     // units of a panel
-    static constexpr std::ptrdiff_t kProjected = kPanelVectors * kLanes<V>;  // columns of a panel of W_hr
     static constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(S)};
 
     // Where everything lies in the workspace, in elements.
     struct Layout {
-        std::ptrdiff_t panels, hr_panels, W_ih, W_hh, W_hr, b_ih, b_hh, parts, part_size, block_steps, m, a, size;
+        std::ptrdiff_t panels, W_ih, W_hh, W_hr, b_ih, b_hh, parts, part_size, block_steps, m, a, size;
 
         Layout(const Sizes& of, int num_parts) {
             panels = (of.H + kUnits - 1) / kUnits;
-            hr_panels = of.has_projection ? (of.P + kProjected - 1) / kProjected : 0;
             const std::ptrdiff_t columns = panels * kWidth;
             const std::ptrdiff_t sequences = (of.N + num_parts - 1) / num_parts;
             const std::ptrdiff_t fitting = kBlockBytes / (columns * sequences * std::ptrdiff_t{sizeof(S)});
             block_steps = fitting < 1 ? 1 : fitting > of.T ? of.T : fitting;
             W_ih = 0;                              // [panels,I,kWidth]
             W_hh = W_ih + columns * of.I;          // [panels,P,kWidth]
-            W_hr = W_hh + columns * of.P;          // [hr_panels,H,kProjected]
-            b_ih = W_hr + hr_panels * kProjected * of.H;  // [panels,kWidth]
+            W_hr = W_hh + columns * of.P;          // panels of [H,P]
+            b_ih = W_hr + (of.has_projection ? Panels<V>::size_of(of.H, of.P) : 0);  // [panels,kWidth]
             b_hh = b_ih + columns;
             parts = rounded_up(b_hh + columns, kAlign);
             // Each part: the rows of a block; o * tanh(c_t) of a step [sequences,H], if it is projected; the block's preactivations
@@ -54,18 +52,22 @@ struct ForwardKernel {
         const Layout layout(call.size, parts);
         for (std::ptrdiff_t p = layout.panels * part / parts; p < layout.panels * (part + 1) / parts; ++p) {
             const std::ptrdiff_t first = p * kUnits;
-            pack_rows<V, C::kBlocks, C::kUnits>(call.W_ih, H, I, first, call.work + layout.W_ih + p * I * kWidth);
-            pack_rows<V, C::kBlocks, C::kUnits>(call.W_hh, H, P, first, call.work + layout.W_hh + p * P * kWidth);
+            pack_rows<V, C::kBlocks>(call.W_ih, H, I, first, kVectors, call.work + layout.W_ih + p * I * kWidth);
+            pack_rows<V, C::kBlocks>(call.W_hh, H, P, first, kVectors, call.work + layout.W_hh + p * P * kWidth);
             pack_bias(call.b_ih, H, first, call.work + layout.b_ih + p * kWidth);
             pack_bias(call.b_hh, H, first, call.work + layout.b_hh + p * kWidth);
         }
-        for (std::ptrdiff_t p = layout.hr_panels * part / parts; p < layout.hr_panels * (part + 1) / parts; ++p) {
-            pack_rows<V, 1, kPanelVectors>(call.W_hr, P, H, p * kProjected, call.work + layout.W_hr + p * H * kProjected);
-        }
+        if (!has_projection) return;
+        const Panels<V> W_hr = panels_of_W_hr(call, layout);
+        for (std::ptrdiff_t p = W_hr.count() * part / parts; p < W_hr.count() * (part + 1) / parts; ++p) W_hr.pack_transposed(p, call.W_hr);
+    }
+
+    static Panels<V> panels_of_W_hr(const Forward<S>& call, const Layout& layout) {
+        return {call.work + layout.W_hr, call.size.H, call.size.P};
     }
 
     static void pack_bias(const S* bias, std::ptrdiff_t H, std::ptrdiff_t first, S* to) {
-        if (bias) return pack_rows<V, C::kBlocks, C::kUnits>(bias, H, 1, first, to);
+        if (bias) return pack_rows<V, C::kBlocks>(bias, H, 1, first, kVectors, to);
         for (int v = 0; v < kVectors; ++v) store(to + v * kLanes<V>, V{});
     }
 
@@ -81,7 +83,7 @@ struct ForwardKernel {
             Array<const S*, Rows> x;
             for (int r = 0; r < Rows; ++r) x[r] = rows[first + r].x;
             Array<Array<V, kVectors * Panels>, Rows> sums;
-            multiply<V, Rows, kVectors, Panels>(x, W_ih + panel * I * kWidth, I, sums);
+            multiply<V, Rows, kVectors, Panels>(x, W_ih + panel * I * kWidth, I, I * kWidth, sums);
 #pragma GCC unroll 12
             for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
@@ -105,7 +107,7 @@ struct ForwardKernel {
             Array<const S*, Rows> h_prev;
             for (int r = 0; r < Rows; ++r) h_prev[r] = rows[first + r].h_prev;
             Array<Array<V, kVectors * Panels>, Rows> sums;
-            multiply<V, Rows, kVectors, Panels>(h_prev, W_hh + panel * P * kWidth, P, sums);
+            multiply<V, Rows, kVectors, Panels>(h_prev, W_hh + panel * P * kWidth, P, P * kWidth, sums);
             constexpr int units = C::kUnits * Panels;
             Array<Array<typename C::Halfway, units>, Rows> halfway;
             for (int r = 0; r < Rows; ++r) {
@@ -142,7 +144,7 @@ struct ForwardKernel {
         Row* const rows = static_cast<Row*>(static_cast<void*>(own));
         const StepTile step{rows, call.work + layout.W_hh, call.work + layout.b_hh, H, P};
         const ProjectionTile input{rows, call.work + layout.W_ih, call.work + layout.b_ih, I};
-        const ProductTile<V, Row, Projection> projected{rows, call.work + layout.W_hr, H, P, {}};
+        const Panels<V> W_hr = panels_of_W_hr(call, layout);
 
         start(call, share);
         const std::ptrdiff_t longest = longest_of(call.steps, share, T);
@@ -154,7 +156,7 @@ struct ForwardKernel {
                 std::ptrdiff_t last = first;
                 for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) last += length_of(call.steps, n, T) > s ? 1 : 0;
                 for_each_tile(first, last, layout.panels, step);
-                if constexpr (C::kMayProject) for_each_tile(first, last, layout.hr_panels, projected);
+                if (C::kMayProject && has_projection) multiply_panels(rows, first, last, W_hr, 0, H, Projection{});
                 first = last;
             }
         }

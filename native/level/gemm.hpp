@@ -15,9 +15,9 @@ inline constexpr int kAccumulators = 24;  // of 32 registers
 inline constexpr int kAccumulators = 12;  // of 16
 #endif
 
-// The most rows of a tile with so many vectors.
+// The most rows of a tile with so many vectors; twelve chains are enough to hide the latency of fma.
 template <int Vectors>
-inline constexpr int kTileRows = kAccumulators / Vectors;
+inline constexpr int kTileRows = kAccumulators / Vectors < 12 ? kAccumulators / Vectors : 12;
 
 // Vectors of a panel where nothing but the tile's shape matters: six rows, whatever the registers.
 inline constexpr int kPanelVectors = kAccumulators / 6;
@@ -25,38 +25,37 @@ inline constexpr int kPanelVectors = kAccumulators / 6;
 template <class Element, int count>
 using Array = Element[static_cast<std::size_t>(count)];
 
-// sums[r][v] = sum over k of rows[r][k] * panels[k][v], where v counts the vectors of `Panels` panels that follow each other in memory.
+// sums[r][v] = sum over k of rows[r][k] * panels[k][v], where v counts the vectors of `Panels` panels; `to_next` lies between the panels.
 // The pragmas are what keeps `sums` in registers: GCC sees through an array only if its indices are constants early enough.
 template <class V, int Rows, int Vectors, int Panels>
 GATEWISE_INLINE void multiply(const Array<const Scalar<V>*, Rows>& rows, const Scalar<V>* panel, std::ptrdiff_t K,
-                              Array<Array<V, Vectors * Panels>, Rows>& sums) {
+                              std::ptrdiff_t to_next, Array<Array<V, Vectors * Panels>, Rows>& sums) {
     constexpr int all = Vectors * Panels;
-    const std::ptrdiff_t to_next = K * Vectors * kLanes<V>;
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int v = 0; v < all; ++v) sums[r][v] = V{};
     }
     for (std::ptrdiff_t k = 0; k < K; ++k, panel += Vectors * kLanes<V>) {
         // Whichever operand needs fewer registers stays in them for the step; the other streams through one.
         if constexpr (all <= Rows) {
             Array<V, all> columns;
-#pragma GCC unroll 8
+#pragma GCC unroll 12
             for (int v = 0; v < all; ++v) columns[v] = load<V>(panel + v / Vectors * to_next + v % Vectors * kLanes<V>);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
             for (int r = 0; r < Rows; ++r) {
                 const V value = splat<V>(rows[r][k]);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
                 for (int v = 0; v < all; ++v) sums[r][v] = fma(value, columns[v], sums[r][v]);
             }
         } else {
             Array<V, Rows> values;
-#pragma GCC unroll 8
+#pragma GCC unroll 12
             for (int r = 0; r < Rows; ++r) values[r] = splat<V>(rows[r][k]);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
             for (int v = 0; v < all; ++v) {
                 const V column = load<V>(panel + v / Vectors * to_next + v % Vectors * kLanes<V>);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
                 for (int r = 0; r < Rows; ++r) sums[r][v] = fma(values[r], column, sums[r][v]);
             }
         }
@@ -98,60 +97,5 @@ GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, std
         }
     }
 }
-
-// The panel of the columns `first` .. of blocks `block` = 0 .. Blocks-1 of a matrix [Blocks*H,K]: vector u*Blocks + block of the panel holds
-// rows block*H + first + u*lanes + lane. This is how all gates of a group of units come to lie together.
-template <class V, int Blocks, int Units>
-void pack_rows(const Scalar<V>* matrix, std::ptrdiff_t H, std::ptrdiff_t K, std::ptrdiff_t first, Scalar<V>* panel) {
-    constexpr std::ptrdiff_t width = Blocks * Units * kLanes<V>;
-    constexpr std::ptrdiff_t block = 32;  // so much of the panel stays in the first-level cache while its columns are filled one by one
-    for (std::ptrdiff_t begin = 0; begin < K; begin += block) {
-        const std::ptrdiff_t end = begin + block < K ? begin + block : K;
-        for (std::ptrdiff_t column = 0; column < width; ++column) {
-            const std::ptrdiff_t vector = column / kLanes<V>;
-            const std::ptrdiff_t unit = first + vector / Blocks * kLanes<V> + column % kLanes<V>;
-            Scalar<V>* const to = panel + column;
-            if (unit >= H) {
-                for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = 0;
-                continue;
-            }
-            const Scalar<V>* const row = matrix + (vector % Blocks * H + unit) * K;
-            for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = row[k];
-        }
-    }
-}
-
-// The panel of the columns `first` .. of a matrix [K,H].
-template <class V, int Vectors>
-void pack_columns(const Scalar<V>* matrix, std::ptrdiff_t K, std::ptrdiff_t H, std::ptrdiff_t first, Scalar<V>* panel) {
-    for (std::ptrdiff_t k = 0; k < K; ++k) {
-        for (int v = 0; v < Vectors; ++v, panel += kLanes<V>) store(panel, load_upto<V>(matrix + k * H, first + v * kLanes<V>, H));
-    }
-}
-
-// Rows times packed columns where nothing else happens on the tile. `Operands` says of a row where its left factor [K] is (`left`) and what
-// becomes of a vector of its results, the columns u .. u + lanes - 1 of `columns` (`put`).
-template <class V, class Row, class Operands>
-struct ProductTile {
-    static constexpr int kVectors = kPanelVectors;
-    const Row* rows;
-    const Scalar<V>* panels;  // [.,K,kVectors*lanes]
-    std::ptrdiff_t K, columns;
-    Operands operands;
-
-    template <int Rows, int Panels>
-    [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
-        constexpr std::ptrdiff_t width = kVectors * kLanes<V>;
-        Array<const Scalar<V>*, Rows> left;
-        for (int r = 0; r < Rows; ++r) left[r] = operands.left(rows[first + r]);
-        Array<Array<V, kVectors * Panels>, Rows> sums;
-        multiply<V, Rows, kVectors, Panels>(left, panels + panel * K * width, K, sums);
-#pragma GCC unroll 8
-        for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 8
-            for (int v = 0; v < kVectors * Panels; ++v) operands.put(rows[first + r], sums[r][v], panel * width + v * kLanes<V>, columns);
-        }
-    }
-};
 
 }  // namespace gatewise::GATEWISE_LEVEL

@@ -1,8 +1,8 @@
 // What is parallel over time in backward: the gradients of the weights, the biases and x, from da.
 //
 // dW[m,k] = sum over the rows of da[m] * source[k], the source being x for W_ih and h_{t-1} for W_hh. Rows are taken in chunks that stay in the
-// first caches; each adds its own sum, so that rounding grows with the number of chunks and not of rows. Parts share out the rows m of dW
-// and the chunks of dx: every number is made by one part, in one order.
+// first caches; a panel of the source is packed once for all m. Each chunk adds its own sum: rounding grows with the number of chunks and not
+// of rows. Parts share out the rows m of dW and the rows of dx: every number is made by one part, in one order.
 #pragma once
 
 #include "backward.hpp"
@@ -10,7 +10,7 @@
 namespace gatewise::GATEWISE_LEVEL {
 
 inline constexpr std::ptrdiff_t kChunk = 128;  // rows
-inline constexpr int kWeightRows = 6;  // of dW in a tile
+inline constexpr int kWeightRows = kTileRows<kPanelVectors>;  // of dW in a tile
 
 // One sequence at one step.
 template <class S>
@@ -21,52 +21,49 @@ struct ProductsRow {
     S* dx;            // [I]
 };
 
-// A few rows of dW times a panel of its columns, k .. .
+// A few rows of dW and up to kPanelVectors vectors of its columns: what a chunk of rows adds.
 template <class V>
 struct WeightTile {
     using S = Scalar<V>;
-    using Row = ProductsRow<S>;
 
-    const Row* rows;
-    std::ptrdiff_t count;
-    const S* Row::* source;
-    std::ptrdiff_t k, columns;
+    const ProductsRow<S>* rows;
+    std::ptrdiff_t count, m;  // rows; the first column of da
+    const S* source;         // [count][vectors * lanes]
+    S* dW;                   // its first row and column
+    std::ptrdiff_t stride;   // of the rows of dW
+    std::ptrdiff_t columns;  // of dW from here on
 
     template <int Rows>
-    GATEWISE_INLINE void choose(std::ptrdiff_t left, std::ptrdiff_t m, S* dW) const {
+    GATEWISE_INLINE void choose(std::ptrdiff_t left) const {
         if constexpr (Rows > 1) {
-            if (left < Rows) return choose<Rows - 1>(left, m, dW);
+            if (left < Rows) return choose<Rows - 1>(left);
         }
-        choose_vectors<Rows, kPanelVectors>(m, dW);
+        choose_vectors<Rows, kPanelVectors>();
     }
 
     template <int Rows, int Vectors>
-    GATEWISE_INLINE void choose_vectors(std::ptrdiff_t m, S* dW) const {
-        const std::ptrdiff_t there = columns - k;
+    GATEWISE_INLINE void choose_vectors() const {
         if constexpr (Vectors > 1) {
-            if (there <= (Vectors - 1) * kLanes<V>) return choose_vectors<Rows, Vectors - 1>(m, dW);
+            if (columns <= (Vectors - 1) * kLanes<V>) return choose_vectors<Rows, Vectors - 1>();
         }
-        if (there < Vectors * kLanes<V>) return run<Rows, Vectors, true>(m, dW);
-        run<Rows, Vectors, false>(m, dW);
+        run<Rows, Vectors>();
     }
 
-    template <int Rows, int Vectors, bool HasTail>
-    [[gnu::noinline]] void run(std::ptrdiff_t m, S* dW) const {
-        const std::ptrdiff_t tail = columns - k - (Vectors - 1) * kLanes<V>;
+    template <int Rows, int Vectors>
+    [[gnu::noinline]] void run() const {
         Array<Array<V, Vectors>, Rows> sums;
 #pragma GCC unroll 8
         for (int i = 0; i < Rows; ++i) {
+            __builtin_prefetch(dW + i * stride, 1);
 #pragma GCC unroll 8
             for (int v = 0; v < Vectors; ++v) sums[i][v] = V{};
         }
-        for (std::ptrdiff_t r = 0; r < count; ++r) {
-            const S* const from = rows[r].*source + k;
+        const S* from = source;
+        for (std::ptrdiff_t r = 0; r < count; ++r, from += Vectors * kLanes<V>) {
             const S* const da = rows[r].da + m;
             Array<V, Vectors> values;
 #pragma GCC unroll 8
-            for (int v = 0; v < Vectors; ++v) {
-                values[v] = HasTail && v == Vectors - 1 ? load_first<V>(from + v * kLanes<V>, tail) : load<V>(from + v * kLanes<V>);
-            }
+            for (int v = 0; v < Vectors; ++v) values[v] = load<V>(from + v * kLanes<V>);
 #pragma GCC unroll 8
             for (int i = 0; i < Rows; ++i) {
                 const V factor = splat<V>(da[i]);
@@ -78,14 +75,14 @@ struct WeightTile {
         for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 8
             for (int v = 0; v < Vectors; ++v) {
-                S* const to = dW + i * columns;
-                store_upto(to, sums[i][v] + load_upto<V>(to, v * kLanes<V>, columns - k), v * kLanes<V>, columns - k);
+                S* const to = dW + i * stride;
+                store_upto(to, sums[i][v] + load_upto<V>(to, v * kLanes<V>, columns), v * kLanes<V>, columns);
             }
         }
     }
 };
 
-// dx = da W_ih.
+// dx = da W_ih, or what a part of the columns of da adds to it.
 template <class V>
 struct ToInput {
     using S = Scalar<V>;
@@ -114,28 +111,42 @@ struct ProductsKernel {
         int first;  // its first block in da
     };
 
-    static std::ptrdiff_t panels_of(const Sizes& size) { return (size.I + kWidth - 1) / kWidth; }
+    // Where everything lies in the workspace, in elements.
+    struct Layout {
+        std::ptrdiff_t K, parts, part_size, bias, size;
 
-    static std::ptrdiff_t work(const Sizes& size) { return panels_of(size) * kWidth * C::kBlocks * size.H; }
+        Layout(const Sizes& of, int num_parts) {
+            K = C::kBlocks * of.H;
+            parts = rounded_up(Panels<V>::size_of(K, of.I), kWidth);  // panels of W_ih [K,I], its blocks in the order of da
+            // Each part: a panel of the source [kChunk,kWidth]; the sum of all rows of da [kGradients*H], of which it makes its share.
+            bias = kChunk * kWidth;
+            part_size = rounded_up(bias + C::kGradients * of.H, kWidth);
+            size = parts + num_parts * part_size;
+        }
+    };
 
-    // W_ih, its blocks in the order of da.
+    static std::ptrdiff_t work(const Sizes& size, int parts) { return Layout(size, parts).size; }
+
+    static Panels<V> panels_of_W_ih(const Products<S>& call, const Layout& layout) { return {call.work, layout.K, call.size.I}; }
+
     static void pack(const Products<S>& call, int part, int parts) {
         if (!call.dx.data) return;
-        const std::ptrdiff_t I = call.size.I, H = call.size.H, K = C::kBlocks * H, panels = panels_of(call.size);
-        for (std::ptrdiff_t p = panels * part / parts; p < panels * (part + 1) / parts; ++p) {
-            for (int block = 0; block < C::kBlocks; ++block) {
-                S* const to = call.work + (p * K + block * H) * kWidth;
-                pack_columns<V, kPanelVectors>(call.W_ih + C::block_of(block) * H * I, H, I, p * kWidth, to);
-            }
+        const std::ptrdiff_t I = call.size.I, H = call.size.H;
+        const Panels<V> W_ih = panels_of_W_ih(call, Layout(call.size, parts));
+        for (std::ptrdiff_t p = W_ih.count() * part / parts; p < W_ih.count() * (part + 1) / parts; ++p) {
+            for (int block = 0; block < C::kBlocks; ++block) W_ih.pack(p, block * H, H, call.W_ih + C::block_of(block) * H * I);
         }
     }
 
     static void run(const Products<S>& call, int part, int parts) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
+        const Layout layout(call.size, parts);
+        S* const own = call.work + layout.parts + part * layout.part_size;
         const Target targets[] = {{&Row::x, I, call.dW_ih, call.db_ih, 0}, {&Row::h_prev, P, call.dW_hh, call.db_hh, C::kFirstRecurrent}};
         for (const Target& target : targets) clear(target, call.size, part, parts);
+        zero(own + layout.bias, C::kGradients * H);
         Row rows[kChunk];
-        std::ptrdiff_t count = 0, chunk = 0;
+        std::ptrdiff_t count = 0;
         for (std::ptrdiff_t t = 0; t < T; ++t) {
             for (std::ptrdiff_t n = 0; n < N; ++n) {
                 const bool is_last = t == T - 1 && n == N - 1;
@@ -146,13 +157,14 @@ struct ProductsKernel {
                     zero(row_at(call.dx, call.steps, t, n), I);
                 }
                 if (count == kChunk || (is_last && count > 0)) {
-                    for (const Target& target : targets) add(target, rows, count, H, part, parts);
-                    if (call.dx.data && chunk % parts == part) input_gradient(call, rows, count);
-                    ++chunk;
+                    for (const Target& target : targets) add(target, rows, count, H, own, part, parts);
+                    if (call.db_ih || call.db_hh) add_biases(rows, count, H, own + layout.bias, part, parts);
+                    if (call.dx.data) input_gradient(call, rows, count * part / parts, count * (part + 1) / parts, layout);
                     count = 0;
                 }
             }
         }
+        for (const Target& target : targets) write_bias(target, H, own + layout.bias, part, parts);
     }
 
     static Row row(const Products<S>& call, std::ptrdiff_t t, std::ptrdiff_t n, std::ptrdiff_t length) {
@@ -173,41 +185,68 @@ struct ProductsKernel {
 
     static void clear(const Target& target, const Sizes& size, int part, int parts) {
         const std::ptrdiff_t begin = first_row(size.H, part, parts), count = first_row(size.H, part + 1, parts) - begin;
-        for (int block = 0; block < C::kBlocks; ++block) {
-            const std::ptrdiff_t first = block * size.H + begin;
-            if (target.dW) zero(target.dW + first * target.columns, count * target.columns);
-            if (target.db) zero(target.db + first, count);
+        for (int block = 0; target.dW && block < C::kBlocks; ++block) {
+            zero(target.dW + (block * size.H + begin) * target.columns, count * target.columns);
         }
     }
 
-    // Adds the products of a chunk to one target.
-    static void add(const Target& target, const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, int part, int parts) {
+    // Adds the products of a chunk to dW.
+    static void add(const Target& target, const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* panel, int part, int parts) {
         const std::ptrdiff_t begin = first_row(H, part, parts), end = first_row(H, part + 1, parts);
-        for (int block = 0; block < C::kBlocks; ++block) {
-            const std::ptrdiff_t from = (target.first + block) * H;  // in da
-            const std::ptrdiff_t to = (target.first == 0 ? C::block_of(block) : block) * H;  // in dW and db
-            if (target.db) {
-                for (std::ptrdiff_t m = begin; m < end; m += kLanes<V>) add_bias(rows, count, from + m, target.db + to + m, end - m);
-            }
-            if (!target.dW) continue;
-            for (std::ptrdiff_t k = 0; k < target.columns; k += kWidth) {
-                const WeightTile<V> tile{rows, count, target.source, k, target.columns};
+        for (std::ptrdiff_t k = 0; target.dW && k < target.columns; k += kWidth) {
+            pack_source(rows, count, target, k, panel);
+            for (int block = 0; block < C::kBlocks; ++block) {
+                const std::ptrdiff_t from = (target.first + block) * H, to = row_of_block(target, block, H);
                 for (std::ptrdiff_t m = begin; m < end; m += kWeightRows) {
-                    tile.template choose<kWeightRows>(end - m, from + m, target.dW + (to + m) * target.columns + k);
+                    S* const dW = target.dW + (to + m) * target.columns + k;
+                    const WeightTile<V> tile{rows, count, from + m, panel, dW, target.columns, target.columns - k};
+                    tile.template choose<kWeightRows>(end - m);
                 }
             }
         }
     }
 
-    static void add_bias(const Row* rows, std::ptrdiff_t count, std::ptrdiff_t m, S* db, std::ptrdiff_t n) {
-        V sum{};
-        for (std::ptrdiff_t r = 0; r < count; ++r) sum = sum + load_upto<V>(rows[r].da + m, 0, n);
-        store_upto(db, sum + load_upto<V>(db, 0, n), 0, n);
+    // The row of dW and db at which a block of the target begins.
+    static std::ptrdiff_t row_of_block(const Target& target, int block, std::ptrdiff_t H) {
+        return (target.first == 0 ? C::block_of(block) : block) * H;
     }
 
-    static void input_gradient(const Products<S>& call, const Row* rows, std::ptrdiff_t count) {
-        const ProductTile<V, Row, ToInput<V>> tile{rows, call.work, C::kBlocks * call.size.H, call.size.I, {call.is_dx_added}};
-        for_each_tile(0, count, panels_of(call.size), tile);
+    // The columns k .. of the source, as many vectors of them as there are, at most a panel; zero where a column does not exist.
+    static void pack_source(const Row* rows, std::ptrdiff_t count, const Target& target, std::ptrdiff_t k, S* to) {
+        const std::ptrdiff_t end = k + kWidth < target.columns ? k + kWidth : target.columns;
+        for (std::ptrdiff_t r = 0; r < count; ++r) {
+            const S* const from = rows[r].*target.source;
+            for (std::ptrdiff_t u = k; u < end; u += kLanes<V>, to += kLanes<V>) store(to, load_upto<V>(from, u, target.columns));
+        }
+    }
+
+    // Adds the part's share of the rows of da to `bias` [kGradients*H].
+    static void add_biases(const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* bias, int part, int parts) {
+        const std::ptrdiff_t begin = first_row(H, part, parts), end = first_row(H, part + 1, parts);
+        for (int block = 0; block < C::kGradients; ++block) {
+            for (std::ptrdiff_t m = begin; m < end; m += kLanes<V>) {
+                V sum{};
+                for (std::ptrdiff_t r = 0; r < count; ++r) sum = sum + load_upto<V>(rows[r].da + block * H, m, end);
+                S* const to = bias + block * H;
+                store_upto(to, sum + load_upto<V>(to, m, end), m, end);
+            }
+        }
+    }
+
+    static void write_bias(const Target& target, std::ptrdiff_t H, const S* bias, int part, int parts) {
+        const std::ptrdiff_t begin = first_row(H, part, parts), count = first_row(H, part + 1, parts) - begin;
+        for (int block = 0; target.db && block < C::kBlocks; ++block) {
+            copy(bias + (target.first + block) * H + begin, target.db + row_of_block(target, block, H) + begin, count);
+        }
+    }
+
+    // In blocks of k: the panel of a whole G*H would leave no room in the second-level cache.
+    static void input_gradient(const Products<S>& call, const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Layout& layout) {
+        constexpr std::ptrdiff_t kInner = 512;
+        for (std::ptrdiff_t k = 0; k < layout.K; k += kInner) {
+            const ToInput<V> to_input{call.is_dx_added || k > 0};
+            multiply_panels(rows, begin, end, panels_of_W_ih(call, layout), k, layout.K - k < kInner ? layout.K - k : kInner, to_input);
+        }
     }
 };
 

@@ -134,7 +134,7 @@ Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& pl
     Argument<T> db_ih(of.wants_db_ih, flat(G * H)), db_hh(of.wants_db_hh, flat(G * H));
     Argument<T> dx(of.wants_dx, of.strided(I, of.y_order, false));
     if (of.wants_dx && of.is_dx_added) dx = Argument<T>(true, of.strided(I, of.y_order, false), plain.dx);  // what is there: the same once more
-    Argument<T> products_work = workspace(products_work_of<T>(kernels, of.cell, of.size));
+    Argument<T> products_work = workspace(products_work_of<T>(kernels, of.cell, of.size, parts));
     run_products<T>(kernels, of.cell,
                     {.size = of.size, .steps = steps, .x = x.input(), .h_0 = h_0.input(), .y = y.input(), .da = da.data(), .W_ih = W_ih.data(),
                      .dW_ih = dW_ih.data(), .dW_hh = dW_hh.data(), .db_ih = db_ih.data(), .db_hh = db_hh.data(), .dx = dx.strided(),

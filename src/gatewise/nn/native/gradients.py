@@ -1,7 +1,4 @@
-"""Backward of one layer: through time on the kernels, then the products that are parallel over time.
-
-Small products, and those of ragged batches, are the kernels' too; large ones are torch's. Shapes as in `function.py`.
-"""
+"""Backward of one layer: through time, then the products that are parallel over time. Shapes as in `function.py`."""
 
 from __future__ import annotations
 
@@ -15,9 +12,6 @@ from torch import Tensor
 from gatewise import _native
 from gatewise._native import DirectionKernel, Initial, WeightGradients
 from gatewise.nn.native.plan import DirectionWeights, Plan
-
-# From here on torch's matrix products are faster than ours (multiplications of the larger one; benchmarks/performance).
-LARGE_PRODUCT = 6e7
 
 
 @contextmanager
@@ -72,10 +66,7 @@ def gradients(
         da, grad_h = _through_time(plan, kernel, d, saved, y, initial, weights, given, grad_initial)
         needs = needs_weights[d * plan.weights_per_direction :][: plan.weights_per_direction]
         of_direction = _empty_like(weights[:4], needs)
-        if _is_large(plan, x):
-            _large_products(plan, d, x, initial[0][d], weights[0], y, da, of_direction, grad_x)
-        else:
-            kernel.products(x, initial[0], weights[0].contiguous(), y, da, of_direction, grad_x)
+        kernel.products(x, initial[0], weights[0].contiguous(), y, da, of_direction, grad_x)
         grad_weights += [of_direction[k] for k in range(4) if weights[k] is not None]
         if plan.proj_size:
             grad_weights.append(_projection_gradient(plan, saved, d, grad_h) if needs[-1] else None)
@@ -138,54 +129,6 @@ def _empty_like(weights: tuple[Tensor | None, ...], needs: list[bool]) -> Weight
         for weight, is_needed in zip(weights, there, strict=True)
     )
     return WeightGradients(*made)
-
-
-def _is_large(plan: Plan, x: Tensor) -> bool:
-    if plan.shape.lengths is not None:  # ragged: torch would multiply the padding too
-        return False
-    inner = max(x.shape[-1], plan.state_size)
-    return x.shape[0] * x.shape[1] * plan.equations.num_blocks * plan.hidden_size * inner > LARGE_PRODUCT
-
-
-def _large_products(
-    plan: Plan,
-    d: int,
-    x: Tensor,
-    h_0: Tensor,
-    w_ih: Tensor,
-    y: Tensor,
-    da: Tensor,
-    wanted: WeightGradients,
-    grad_x: Tensor | None,
-) -> None:
-    """Do what `DirectionKernel.products` does, for a padded batch of full length, with torch's matrix products."""
-    num_steps, num_sequences, _ = x.shape
-    rows, size, is_gru = num_steps * num_sequences, plan.hidden_size, plan.mode == "GRU"
-    blocks = plan.equations.num_blocks * size
-    # The GRU's da is dn dr dz r*dn: dn dr dz belong to W_ih, whose rows are r z n, and dr dz r*dn to W_hh.
-    da_ih, da_hh = da.view(rows, -1)[:, :blocks], da[..., -blocks:]
-    if grad_x is not None:
-        rolled = w_ih.roll(size, 0) if is_gru else w_ih
-        flat_grad_x = grad_x.view(rows, -1)
-        if d == 0:
-            torch.mm(da_ih, rolled, out=flat_grad_x)
-        else:
-            flat_grad_x.addmm_(da_ih, rolled)
-    if wanted.weight_ih is not None:
-        torch.mm(da_ih.t(), x.reshape(rows, -1), out=wanted.weight_ih)
-        if is_gru:
-            wanted.weight_ih.copy_(wanted.weight_ih.roll(-size, 0))
-    if wanted.weight_hh is not None:
-        y_d = y.chunk(plan.num_directions, dim=-1)[d]
-        first, later, earlier = (da_hh[-1], da_hh[:-1], y_d[1:]) if d == 1 else (da_hh[0], da_hh[1:], y_d[:-1])
-        torch.mm(first.t(), h_0, out=wanted.weight_hh)
-        wanted.weight_hh.addmm_(later.reshape(-1, blocks).t(), earlier.reshape(-1, plan.state_size))
-    if wanted.bias_ih is not None or wanted.bias_hh is not None:
-        total = da.view(rows, -1).sum(0)
-        if wanted.bias_ih is not None:
-            wanted.bias_ih.copy_(total[:blocks].roll(-size, 0) if is_gru else total[:blocks])
-        if wanted.bias_hh is not None:
-            wanted.bias_hh.copy_(total[-blocks:])
 
 
 def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: Tensor | None) -> Tensor | None:

@@ -1,0 +1,112 @@
+// Matrices packed into panels, and the products with them where nothing else happens on a register tile.
+#pragma once
+
+#include "gemm.hpp"
+#include "steps.hpp"
+
+namespace gatewise::GATEWISE_LEVEL {
+
+// The panel of the columns `first` .. of blocks `block` = 0 .. Blocks-1 of a matrix [Blocks*H,K]: vector u*Blocks + block of the panel, of
+// `vectors` in all, holds rows block*H + first + u*lanes + lane. This is how all gates of a group of units come to lie together.
+template <class V, int Blocks>
+void pack_rows(const Scalar<V>* matrix, std::ptrdiff_t H, std::ptrdiff_t K, std::ptrdiff_t first, std::ptrdiff_t vectors, Scalar<V>* panel) {
+    const std::ptrdiff_t width = vectors * kLanes<V>;
+    constexpr std::ptrdiff_t block = 32;  // so much of the panel stays in the first-level cache while its columns are filled one by one
+    for (std::ptrdiff_t begin = 0; begin < K; begin += block) {
+        const std::ptrdiff_t end = begin + block < K ? begin + block : K;
+        for (std::ptrdiff_t column = 0; column < width; ++column) {
+            const std::ptrdiff_t vector = column / kLanes<V>;
+            const std::ptrdiff_t unit = first + vector / Blocks * kLanes<V> + column % kLanes<V>;
+            Scalar<V>* const to = panel + column;
+            if (unit >= H) {
+                for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = 0;
+                continue;
+            }
+            const Scalar<V>* const row = matrix + (vector % Blocks * H + unit) * K;
+            for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = row[k];
+        }
+    }
+}
+
+// A matrix [K,columns] in panels of kPanelVectors vectors, the last one of no more than it needs: [panel][K][vectors * lanes], zero where a
+// column does not exist.
+template <class V>
+struct Panels {
+    using S = Scalar<V>;
+    static constexpr std::ptrdiff_t kWidth = kPanelVectors * kLanes<V>;
+
+    S* data;
+    std::ptrdiff_t K, columns;
+
+    static std::ptrdiff_t size_of(std::ptrdiff_t K, std::ptrdiff_t columns) { return K * rounded_up(columns, kLanes<V>); }
+
+    std::ptrdiff_t count() const { return (columns + kWidth - 1) / kWidth; }
+
+    std::ptrdiff_t width_of(std::ptrdiff_t panel) const {
+        const std::ptrdiff_t left = columns - panel * kWidth;
+        return left < kWidth ? rounded_up(left, kLanes<V>) : kWidth;
+    }
+
+    S* row(std::ptrdiff_t panel, std::ptrdiff_t k) const { return data + panel * K * kWidth + k * width_of(panel); }
+
+    // Rows k .. k + count - 1 of a panel, from a matrix [count,columns].
+    void pack(std::ptrdiff_t panel, std::ptrdiff_t k, std::ptrdiff_t count, const S* matrix) const {
+        const std::ptrdiff_t first = panel * kWidth, last = first + width_of(panel);
+        S* to = row(panel, k);
+        for (std::ptrdiff_t r = 0; r < count; ++r) {
+            for (std::ptrdiff_t u = first; u < last; u += kLanes<V>, to += kLanes<V>) store(to, load_upto<V>(matrix + r * columns, u, columns));
+        }
+    }
+
+    // A panel from a matrix [columns,K].
+    void pack_transposed(std::ptrdiff_t panel, const S* matrix) const {
+        pack_rows<V, 1>(matrix, columns, K, panel * kWidth, width_of(panel) / kLanes<V>, row(panel, 0));
+    }
+};
+
+// A few rows times a few panels of so many vectors. `Operands` says of a row where its left factor [K] is (`left`) and what becomes of a vector of
+// its results, the columns u .. u + lanes - 1 of `columns` (`put`).
+template <class V, int Vectors, class Row, class Operands>
+struct ProductTile {
+    static constexpr int kVectors = Vectors;
+    const Row* rows;
+    const Panels<V>& right;
+    std::ptrdiff_t first_panel, k, K;  // the rows k .. k + K - 1 of the panels from this one on
+    Operands operands;
+
+    template <int Rows, int NumPanels>
+    [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
+        constexpr std::ptrdiff_t width = Vectors * kLanes<V>;
+        Array<const Scalar<V>*, Rows> left;
+        for (int r = 0; r < Rows; ++r) left[r] = operands.left(rows[first + r]) + k;
+        Array<Array<V, Vectors * NumPanels>, Rows> sums;
+        multiply<V, Rows, Vectors, NumPanels>(left, right.row(first_panel + panel, k), K, right.K * width, sums);
+        const std::ptrdiff_t column = (first_panel + panel) * Panels<V>::kWidth;
+#pragma GCC unroll 12
+        for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+            for (int v = 0; v < Vectors * NumPanels; ++v) operands.put(rows[first + r], sums[r][v], column + v * kLanes<V>, right.columns);
+        }
+    }
+};
+
+// The last panel, of at most `Most` vectors.
+template <class V, int Most, class Row, class Operands>
+GATEWISE_INLINE void multiply_last_panel(const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Panels<V>& right,
+                                         std::ptrdiff_t panel, std::ptrdiff_t k, std::ptrdiff_t K, const Operands& operands) {
+    if constexpr (Most > 1) {
+        if (right.width_of(panel) < Most * kLanes<V>) return multiply_last_panel<V, Most - 1>(rows, begin, end, right, panel, k, K, operands);
+    }
+    for_each_tile(begin, end, 1, ProductTile<V, Most, Row, Operands>{rows, right, panel, k, K, operands});
+}
+
+// Rows begin .. end-1 times the rows k .. k + K - 1 of a packed matrix.
+template <class V, class Row, class Operands>
+void multiply_panels(const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Panels<V>& right, std::ptrdiff_t k, std::ptrdiff_t K,
+                     const Operands& operands) {
+    const std::ptrdiff_t full = right.columns / Panels<V>::kWidth;
+    for_each_tile(begin, end, full, ProductTile<V, kPanelVectors, Row, Operands>{rows, right, 0, k, K, operands});
+    if (full < right.count()) multiply_last_panel<V, kPanelVectors>(rows, begin, end, right, full, k, K, operands);
+}
+
+}  // namespace gatewise::GATEWISE_LEVEL
