@@ -271,6 +271,14 @@ def test_wrong_arguments_are_named() -> None:
             gw.flow.lag_product(trace, [1], end)
     with pytest.raises(ValueError, match="jacobians must be real and have shape"):
         from_jacobians(torch.zeros(2, 3, 4), [1])
+    with pytest.raises(TypeError, match=r"lags must be a whole number, got 1\.5"):
+        gw.flow.lag_product(trace, [1.5])
+    with pytest.raises(TypeError, match=r"end must be a whole number, got 2\.5"):
+        gw.flow.lag_product(trace, [1], 2.5)
+    with pytest.raises(TypeError, match=r"trace must be a gatewise\.nn\.Trace, as .* returns, got GRU"):
+        gw.flow.lag_product(layer, [1])
+    with pytest.raises(ValueError, match="at least one sequence, got none"):
+        gw.flow.lag_product(layer.trace(padded_inputs(problem)[:, :0]), [1])
     with torch.no_grad():
         layer.weight_hh_l0[1, 2] = math.nan
     with pytest.raises(ValueError, match="sequence 0: the step Jacobian 0 steps before the end is not finite"):
