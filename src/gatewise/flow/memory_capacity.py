@@ -59,7 +59,8 @@ def memory_capacity(layer: RNNBase, inputs: Any, max_lag: int) -> MemoryCapacity
         Run on a float64 copy in evaluation mode; neither the layer nor the random state changes.
     inputs : Tensor, PackedSequence or tuple
         What the layer is called with, such as x (T, N, I) or ``(x, hx, lengths)``. Independent random inputs give the
-        classical capacity; inputs that predict each other raise R^2 at lags that the state need not hold.
+        classical capacity; inputs that predict each other raise R^2 at lags that the state need not hold. Sequences
+        must not overlap, as windows of one series do: held-out steps of one would be fitted steps of the next.
     max_lag : int
         Largest k, at least 0. Only steps that have all lags before them take part, so that every lag is judged on the
         same ones: at least 10 of them are needed, some hundreds for a stable number.
