@@ -391,5 +391,14 @@ def test_wrong_thresholds_are_named(arguments: dict[str, float], message: str) -
 def test_empty_inputs_are_named() -> None:
     with pytest.raises(ValueError, match="at least one sequence"):
         gw.flow.diagnose(nn.GRU(I, H), torch.zeros(T, 0, I), lambda out: out[0].sum())
+    for lengths, is_empty in (([0] * N, True), ([0, 0, 0, 3], False)):
+        arguments = gw.nn.GRU(I, H), (random_inputs(), None, lengths), lambda out: out[1].sum()
+        if is_empty:
+            with pytest.raises(
+                ValueError, match="every sequence of layer '' has length 0: there is no step to diagnose"
+            ):
+                gw.flow.diagnose(*arguments)
+        else:
+            assert gw.flow.diagnose(*arguments).layers[0].flow.longest_lag == 2
     with pytest.raises(RuntimeError, match="sequence length to be larger than 0"):
         gw.flow.diagnose(nn.GRU(I, H), torch.zeros(0, N, I), lambda out: out[0].sum())
