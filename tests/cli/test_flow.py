@@ -114,6 +114,14 @@ def test_saved_model_is_measured_on_named_data(gatewise, run, tmp_path):
     assert measured["networks"][0]["score"] > 0
 
 
+def test_sequences_too_short_for_a_capacity_have_none(gatewise, run):
+    for length in (2, 12):
+        arguments = ["adding", "--length", str(length), "--max-sequences", "1", "--json"]
+        code, out, err = gatewise("flow", run / "RNN-seed0-lr0.01" / "model.safetensors", *arguments)
+        assert code == 0, err
+        assert json.loads(out)["networks"][0]["capacity"] is None
+
+
 def test_table_is_found_again_unless_it_has_changed(gatewise, tmp_path):
     rows = [f"{day},{(day % 12) + 0.1 * (day % 5)},{day % 7}" for day in range(300)]
     (tmp_path / "t.csv").write_text("\n".join(["day,load,more", *rows]))

@@ -65,7 +65,11 @@ def test_thresholds_are_arguments_and_are_printed() -> None:
 
 def test_sequences_too_short_to_tell_are_not_called_vanishing() -> None:
     model, x = scaled_orthogonal_rnn(0.99).double(), random_inputs().double()
-    assert gw.flow.diagnose(model, x, last_step, needed_lag=1000).verdict is Verdict.HEALTHY
+    far = gw.flow.diagnose(model, x, last_step, needed_lag=1000)
+    assert far.verdict is Verdict.HEALTHY
+    assert "as far back as is needed" not in str(far)
+    assert "reaches the first step in every layer; 1000 steps are needed, more than there are" in str(far)
+    assert "as far back as is needed" in str(gw.flow.diagnose(model, x, last_step, needed_lag=59))
     assert gw.flow.diagnose(nn.GRU(I, 1), random_inputs(1, N, I), last_step).verdict is Verdict.HEALTHY
 
 
@@ -113,6 +117,17 @@ def test_each_advice_against_vanishing_makes_the_layer_healthy(kind: str, seed: 
         better = applied(part.code, model)
         assert gw.flow.diagnose(better, x, torch.sum).verdict is Verdict.HEALTHY, part.code
     assert gw.flow.diagnose(applied("pass", model), x, torch.sum).verdict is Verdict.VANISHING
+
+
+@pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
+def test_a_lag_beyond_all_bounds_has_advice_too(cell: str) -> None:
+    """100^(-1/4e20) is 1 in float64, and the logit of 1 is none."""
+    torch.manual_seed(0)
+    diagnosis = gw.flow.diagnose(getattr(nn, cell)(I, H), random_inputs(), last_step, needed_lag=1e20)
+    assert diagnosis.verdict is Verdict.VANISHING
+    biased = [part.code for part in diagnosis.worst.advice if "forget_bias_" in part.code]
+    bias = math.log(4e20 / math.log(100))
+    assert biased == ([] if cell == "RNN" else [f"gw.nn.init.forget_bias_(model, {bias:.2f})"])
 
 
 def exploding(cell: str) -> nn.Module:
@@ -362,9 +377,10 @@ def test_measuring_leaves_the_model_as_it_is(is_training: bool, module: object, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"needed_lag": -1}, "needed_lag must be at least 0 steps, got -1"),
+        ({"needed_lag": -1}, "needed_lag must be at least 0 steps and finite, got -1"),
+        ({"needed_lag": math.inf}, "needed_lag must be at least 0 steps and finite, got inf"),
         ({"growth_limit": 0.5}, "growth_limit must be at least 1, got 0.5"),
-        ({"horizon_factor": 0.5}, "horizon_factor must be above 1"),
+        ({"horizon_factor": 0.5}, "horizon_factor must be a finite number above 1"),
     ],
 )
 def test_wrong_thresholds_are_named(arguments: dict[str, float], message: str) -> None:
@@ -375,5 +391,14 @@ def test_wrong_thresholds_are_named(arguments: dict[str, float], message: str) -
 def test_empty_inputs_are_named() -> None:
     with pytest.raises(ValueError, match="at least one sequence"):
         gw.flow.diagnose(nn.GRU(I, H), torch.zeros(T, 0, I), lambda out: out[0].sum())
+    for lengths, is_empty in (([0] * N, True), ([0, 0, 0, 3], False)):
+        arguments = gw.nn.GRU(I, H), (random_inputs(), None, lengths), lambda out: out[1].sum()
+        if is_empty:
+            with pytest.raises(
+                ValueError, match="every sequence of layer '' has length 0: there is no step to diagnose"
+            ):
+                gw.flow.diagnose(*arguments)
+        else:
+            assert gw.flow.diagnose(*arguments).layers[0].flow.longest_lag == 2
     with pytest.raises(RuntimeError, match="sequence length to be larger than 0"):
         gw.flow.diagnose(nn.GRU(I, H), torch.zeros(0, N, I), lambda out: out[0].sum())

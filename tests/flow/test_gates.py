@@ -52,6 +52,28 @@ def test_gate_statistics_see_saturation() -> None:
     assert forget.mean.dtype == torch.float64
 
 
+def test_gates_that_are_no_numbers_are_not_called_open() -> None:
+    """NaN is neither below .1 nor above .9: its share is unknown, not 0."""
+    layer = gw.nn.LSTM(3, 4)
+    x = torch.randn(6, 2, 3)
+    with torch.no_grad():
+        layer.weight_ih_l0[4, 0] = math.nan  # the first unit's forget gate, and through h_t all others a step later
+    for statistics in gw.flow.gate_statistics(layer.trace(x)).values():
+        for part in (statistics.mean, statistics.low, statistics.high):
+            assert part.isnan().all()
+    statistics = gw.flow.gate_statistics(layer.trace(x[:1]))
+    assert statistics["forget_gate"].low[0].isnan().tolist() == [True, False, False, False]
+
+
+def test_what_is_no_trace_is_refused() -> None:
+    measures = (gw.flow.gate_statistics, gw.flow.memory_balance, gw.flow.direct_path_by_lag, gw.flow.memory_half_life)
+    for measure in measures:
+        with pytest.raises(
+            TypeError, match=r"trace must be a gatewise\.nn\.Trace, as layer\.trace\(x\) returns, got LSTM"
+        ):
+            measure(gw.nn.LSTM(3, 4))
+
+
 def test_rnn_has_no_gates_and_no_kept_memory() -> None:
     trace = gw.nn.RNN(3, 4).trace(torch.randn(6, 2, 3))
     assert gw.flow.gate_statistics(trace) == {}

@@ -116,6 +116,46 @@ def test_horizon_is_last_lag_above_one_hundredth(num_steps, horizon, is_censored
     assert measured.horizon_is_censored.item() is is_censored
 
 
+@pytest.mark.parametrize(
+    ("arguments", "horizon", "is_censored"),
+    [
+        ({"step": 5}, 5, True),  # five steps stand before it, whatever the length of the sequence
+        ({"lengths": [12, 9]}, 11, True),  # the padding goes on to 60
+        ({"step": 5, "lags": [1, 3, 40]}, 3, True),
+        ({"step": 50}, 43, False),
+    ],
+)
+def test_horizon_at_the_first_step_of_all_sequences_is_censored(arguments, horizon, is_censored):
+    lengths = arguments.pop("lengths", [60, 60])
+    inputs = (torch.zeros(60, 2, I), None, lengths)
+    measured = gw.flow.gradient_by_lag(scaled_orthogonal_rnn(0.9), inputs, **arguments)
+    assert measured.horizon.item() == horizon
+    assert measured.horizon_is_censored.item() is is_censored
+
+
+def test_lags_and_steps_may_be_numbers_of_torch_and_numpy():
+    layer, inputs = layer_of("GRU"), torch.randn(T, N, I, dtype=torch.float64)
+    expected = gw.flow.gradient_by_lag(layer, inputs, step=5, lags=[0, 1, 2, 3])
+    for lags, step in ((torch.arange(4), torch.tensor(5)), (np.arange(4), np.int64(5)), (range(4), [5])):
+        measured = gw.flow.gradient_by_lag(layer, inputs, step=step, lags=lags)
+        assert torch.equal(measured.lags, expected.lags)
+        assert torch.equal(measured.log_norm, expected.log_norm)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lags": [1.5]}, "lags must be a whole number, got 1.5"),
+        ({"lags": 3}, "lags must be a sequence of whole numbers, got 3"),
+        ({"step": 2.0}, "step must be a whole number, got 2.0"),
+        ({"model": "rnn"}, r"model must be a torch\.nn\.Module, got str"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_named(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        gw.flow.gradient_by_lag(**{"model": layer_of("RNN"), "inputs": torch.randn(T, N, I), **arguments})
+
+
 def test_lags_below_float32_range_are_measured():
     measured = gw.flow.gradient_by_lag(scaled_orthogonal_rnn(0.1), torch.zeros(60, 2, I))
     decay = measured.log_norm[0, -1] - measured.log_norm[0, 0]
@@ -299,8 +339,10 @@ def test_layer_called_twice_is_refused():
         ({"lags": [T]}, "lags must be between 0 and 8"),
         ({"step": T}, "step must be -1 or a position from 0 to 8"),
         ({"step": []}, "step must name at least one position"),
-        ({"horizon_factor": 1}, "horizon_factor must be above 1"),
+        ({"horizon_factor": 1}, "horizon_factor must be a finite number above 1"),
+        ({"horizon_factor": math.inf}, "horizon_factor must be a finite number above 1"),
         ({"loss_fn": lambda output: output[0]}, "loss_fn must return a scalar"),
+        ({"loss_fn": lambda output: output[0].sum() * 1j}, "loss_fn must return a real number"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -314,6 +356,8 @@ def test_nan_is_not_taken_for_a_sequence_that_has_ended():
     measured = gw.flow.gradient_by_lag(layer, inputs)
     assert measured.log_norm[0, 1:].isnan().all()
     assert measured.num_zero.sum() == 0
+    assert measured.horizon.isnan().all()  # and not 0, the last lag that is a number
+    assert not measured.horizon_is_censored.any()
 
 
 def test_model_that_makes_float32_inside_can_be_measured():

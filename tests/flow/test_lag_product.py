@@ -130,13 +130,16 @@ def test_singular_value_above_one_does_not_make_it_explode() -> None:
     weights = torch.tensor([[0.8, 3.0], [0.0, 0.8]], dtype=F64)
     assert torch.linalg.matrix_norm(weights, 2) > 3
     lags = [1, 4, 100]
-    largest = from_jacobians(weights.expand(100, 2, 2), lags).log_singular_values[:, 0]
-    # W^k = .8^k [[1, k 3/.8], [0, 1]]
-    entries = torch.tensor([0.8**k * math.hypot(k * 3 / 0.8, math.sqrt(2)) for k in lags], dtype=F64).log()
-    torch.testing.assert_close(largest, entries, rtol=0, atol=0.02)  # Frobenius: at most sqrt(2) - 1 above, here less
-    assert largest[0] > 1
-    assert largest[1] > largest[0]
-    assert largest[2] < -15
+    logs = from_jacobians(weights.expand(100, 2, 2), lags).log_singular_values
+    # W^k = .8^k [[1, a], [0, 1]] with a = k 3/.8; such a shear has the singular values e^(+-asinh(a/2)).
+    shear = torch.tensor([math.asinh(k * 3 / 0.8 / 2) for k in lags], dtype=F64)
+    decay = torch.tensor([k * math.log(0.8) for k in lags], dtype=F64)
+    assert_logs(logs, torch.stack([decay + shear, decay - shear], dim=1), 1e-10)
+    with pytest.raises(AssertionError):  # what the spectral radius alone would say
+        torch.testing.assert_close(logs[:, 0], decay, rtol=0, atol=1)
+    assert logs[0, 0] > 1
+    assert logs[1, 0] > logs[0, 0]
+    assert logs[2, 0] < -15
 
 
 def test_spectral_radius_below_one_does_not_make_it_vanish() -> None:
@@ -271,6 +274,14 @@ def test_wrong_arguments_are_named() -> None:
             gw.flow.lag_product(trace, [1], end)
     with pytest.raises(ValueError, match="jacobians must be real and have shape"):
         from_jacobians(torch.zeros(2, 3, 4), [1])
+    with pytest.raises(TypeError, match=r"lags must be a whole number, got 1\.5"):
+        gw.flow.lag_product(trace, [1.5])
+    with pytest.raises(TypeError, match=r"end must be a whole number, got 2\.5"):
+        gw.flow.lag_product(trace, [1], 2.5)
+    with pytest.raises(TypeError, match=r"trace must be a gatewise\.nn\.Trace, as .* returns, got GRU"):
+        gw.flow.lag_product(layer, [1])
+    with pytest.raises(ValueError, match="at least one sequence, got none"):
+        gw.flow.lag_product(layer.trace(padded_inputs(problem)[:, :0]), [1])
     with torch.no_grad():
         layer.weight_hh_l0[1, 2] = math.nan
     with pytest.raises(ValueError, match="sequence 0: the step Jacobian 0 steps before the end is not finite"):

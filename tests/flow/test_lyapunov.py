@@ -293,6 +293,24 @@ def test_wrong_arguments_are_named(options: dict[str, object], message: str) -> 
         gw.flow.lyapunov_spectrum(build_layer(problem), padded_inputs(problem), **options)
 
 
+@pytest.mark.parametrize("name", ["num_exponents", "warm_up", "qr_every"])
+def test_numbers_that_are_not_whole_are_refused(name: str) -> None:
+    problem = Problem("GRU")
+    with pytest.raises(TypeError, match=rf"{name} must be a whole number, got 2\.5"):
+        gw.flow.lyapunov_spectrum(build_layer(problem), padded_inputs(problem), **{name: 2.5})
+
+
+def test_an_empty_batch_and_a_forward_of_its_own_are_refused() -> None:
+    class Doubled(nn.GRU):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)[0]
+
+    with pytest.raises(ValueError, match="inputs must hold at least one sequence, got none"):
+        gw.flow.lyapunov_spectrum(nn.GRU(3, 4), torch.zeros(7, 0, 3))
+    with pytest.raises(ValueError, match="Doubled overrides forward, so its equations are unknown"):
+        gw.flow.lyapunov_spectrum(Doubled(3, 4), torch.zeros(7, 2, 3))
+
+
 def test_wrong_stacks_and_layers_are_refused() -> None:
     for stack in (torch.zeros(3, 3), torch.zeros(2, 3, 4), torch.zeros(0, 3, 3), torch.zeros(2, 3, 3) + 1j):
         with pytest.raises(ValueError, match="jacobians must be real and have shape"):

@@ -154,8 +154,12 @@ def test_wrong_arguments_are_named() -> None:
         gw.flow.memory_capacity(layer, x, -1)
     with pytest.raises(ValueError, match="at least 10 steps with 15 steps before them"):
         gw.flow.memory_capacity(layer, x, 15)
-    with pytest.raises(TypeError, match=r"layer must be a torch\.nn or gatewise RNN, LSTM or GRU, got Linear"):
+    with pytest.raises(TypeError, match=r"layer must be an RNN, LSTM or GRU of torch\.nn or gatewise, got Linear"):
         gw.flow.memory_capacity(torch.nn.Linear(1, 2), x, 3)
+    with pytest.raises(TypeError, match=r"max_lag must be a whole number, got 2\.5"):
+        gw.flow.memory_capacity(layer, x, 2.5)
+    with pytest.raises(ValueError, match="at least one sequence, got none"):
+        gw.flow.memory_capacity(layer, x[:, :0], 3)
     with torch.no_grad():
         layer.weight_ih_l0[0] = math.nan
     with pytest.raises(ValueError, match="states must be finite"):

@@ -178,6 +178,10 @@ def test_step_jacobians_refuse_what_does_not_fit() -> None:
     for steps in ([7], [-1]):
         with pytest.raises(IndexError, match="steps must be positions from 0 to 6"):
             gw.flow.step_jacobians(trace, steps)
+    with pytest.raises(TypeError, match=r"steps must be a whole number, got 1\.5"):
+        gw.flow.step_jacobians(trace, [1.5])
+    with pytest.raises(TypeError, match=r"trace must be a gatewise\.nn\.Trace"):
+        gw.flow.step_jacobians(layer)
     with pytest.raises(IndexError, match="sequences must be positions from 0 to 2, got 3"):
         gw.flow.step_jacobians(trace, None, [3])
     for out in (

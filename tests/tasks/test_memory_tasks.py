@@ -75,6 +75,10 @@ def test_copy_baseline_is_ten_log_eight_over_length(delay, expected):
     probabilities[:, :-10, 8] = 1
     probabilities[:, -10:, :8] = 1 / 8
     assert task.score(probabilities.clamp(min=1e-30).log(), batch.targets) == pytest.approx(baseline.score, rel=1e-6)
+    probabilities[:, -10:] = 1 / 9  # the blank is taken for a possible answer too: 10 ln 9 / (T + 20)
+    worse = task.score(probabilities.clamp(min=1e-30).log(), batch.targets)
+    assert worse == pytest.approx(10 * math.log(9) / (delay + 20), rel=1e-6)
+    assert worse != pytest.approx(baseline.score, rel=1e-2)
 
 
 def test_copy_asks_for_the_symbols_it_showed():

@@ -11,6 +11,7 @@ from gatewise.errors import UsageError, nearest
 from gatewise.records import MEASURES, FlowMeasures, NetworkFlow
 from gatewise.tasks import Batch, Task
 from gatewise.training import measure
+from gatewise.training.apart import apart
 from gatewise.training.threads import one_thread
 
 
@@ -39,7 +40,8 @@ def measure_networks(
         Of "gates", "spectrum", "map", "lyapunov", "capacity": made of one network a cell, the one in the middle by
         validation score. The diagnosis is made of every network.
     max_sequences : int, default 32
-        Validation sequences looked at, the first ones; "map" and "lyapunov" take at most 8 of them.
+        Validation sequences looked at, the first ones; "map" and "lyapunov" take at most 8 of them, "capacity" the
+        first that do not overlap.
     command : str
         What the user typed, for the record.
     on_network : callable
@@ -55,11 +57,12 @@ def measure_networks(
     together 2 s a network; "map" runs up to 40 backward passes, "lyapunov" a QR of (S, min(S, 128)) a step and
     sequence, both in proportion to the steps and more.
     """
-    data = measure.first(found.task.validation(), max_sequences)
+    validation = found.task.validation()
+    data, separate = measure.first(validation, max_sequences), apart(validation, max_sequences)
     networks = []
     for network in found.networks:
         with one_thread():
-            networks.append(_measure(network, found.task, data, found.needed_lag, measures))
+            networks.append(_measure(network, found.task, data, separate, found.needed_lag, measures))
         on_network(networks[-1])
     return FlowMeasures(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -77,7 +80,7 @@ def measure_networks(
 
 
 def _measure(
-    network: Network, task: Task, data: Batch, needed_lag: int | None, measures: Collection[str]
+    network: Network, task: Task, data: Batch, separate: Batch, needed_lag: int | None, measures: Collection[str]
 ) -> NetworkFlow:
     model = network.model
     diagnosis = measure.diagnosis(model, task, data, needed_lag)
@@ -102,6 +105,6 @@ def _measure(
         "spectrum": measure.spectrum(model) if "spectrum" in measures else None,
         "map": measure.gradient_map(model, task, data) if "map" in measures else None,
         "lyapunov": measure.lyapunov(model, data) if "lyapunov" in measures else None,
-        "capacity": measure.capacity(model, data) if "capacity" in measures else None,
+        "capacity": measure.capacity(model, separate) if "capacity" in measures else None,
     }
     return result.model_copy(update=found)

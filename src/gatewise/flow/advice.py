@@ -151,6 +151,8 @@ def _open_memory_gate(finding: Finding, gate_name: str) -> tuple[Advice, ...]:
     # mean says: measured on 16 units, four times the lag is enough in every one of five seeds, twice is not.
     reach = 4 * finding.flow.needed_lag
     opened = _factor_over(finding, reach)
+    # The logit of `opened`, which rounds to 1 where the lag is very long.
+    bias = -math.log(math.expm1(math.log(finding.thresholds.horizon_factor) / max(reach, 1)))
     gate = gate_name.replace("_", " ")
     return (
         Advice(
@@ -161,7 +163,7 @@ def _open_memory_gate(finding: Finding, gate_name: str) -> tuple[Advice, ...]:
         Advice(
             f"or with a bias that opens the {gate} to {opened:.3f}, with which the direct path alone keeps 1/"
             f"{finding.thresholds.horizon_factor:g} of the gradient over {reach:g} steps, four times what is needed",
-            f"gw.nn.init.forget_bias_({finding.expression}, {math.log(opened / (1 - opened)):.2f})",
+            f"gw.nn.init.forget_bias_({finding.expression}, {bias:.2f})",
         ),
     )
 

@@ -24,6 +24,7 @@ from gatewise.flow.loss import scalar_loss
 from gatewise.flow.non_finite import NonFinite, bad_gradient, bad_in_row, bad_parameter, value_name
 from gatewise.flow.read_steps import last_steps_read
 from gatewise.flow.signs import Signs, signs_of
+from gatewise.flow.steps import lengths_of
 from gatewise.flow.verdict import GROWTH_LIMIT, Thresholds, Verdict, flow_of, worst
 from gatewise.nn.composite import Run
 from gatewise.nn.weights import equations_of, num_directions, weights_of
@@ -126,6 +127,8 @@ def _look_for_non_finite(own: CopyRun, loss: Tensor) -> _Found:
     for name, (layer, run) in own.layers.items():
         if not run.call.inputs.shape[1]:
             raise ValueError(f"inputs must hold at least one sequence; layer {name!r} got none")
+        if not lengths_of(run).any():
+            raise ValueError(f"every sequence of layer {name!r} has length 0: there is no step to diagnose")
         rows[name] = [bad_in_row(name, layer, own.calls[name], index, loss) for index in range(len(run.directions))]
     parameters = gradient(loss, list(own.model.parameters()))
     in_order = [bad for of_layer in rows.values() for bad in of_layer if bad is not None]

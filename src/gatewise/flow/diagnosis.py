@@ -152,5 +152,14 @@ def _headline(diagnosis: Diagnosis) -> str:
         Verdict.VANISHING: f"no gradient reaches {title}"
         if math.isnan(flow.horizon)
         else f"in {title}, the gradient reaches back {flow.horizon:g} steps where {flow.needed_lag:g} are needed",
-        Verdict.HEALTHY: "the gradient reaches as far back as is needed, in every layer",
+        Verdict.HEALTHY: _healthy(diagnosis),
     }[diagnosis.verdict]
+
+
+def _healthy(diagnosis: Diagnosis) -> str:
+    flow = diagnosis.worst.flow
+    if all(layer.flow.needed_lag <= layer.flow.longest_lag for layer in diagnosis.layers):
+        return "the gradient reaches as far back as is needed, in every layer"
+    return (
+        f"the gradient reaches the first step in every layer; {flow.needed_lag:g} steps are needed, more than there are"
+    )

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import Module, RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
+from gatewise.flow.given import require_model
 from gatewise.flow.joined_calls import join_calls
 from gatewise.nn.composite import Run
 from gatewise.nn.observe import observed, recurrent_layers
@@ -63,6 +64,7 @@ def run_in_own_precision(model: Module, inputs: Any) -> AbstractContextManager[C
 
 @contextmanager
 def _run_copy(model: Module, inputs: Any, *, is_float64: bool, needs_graph: bool) -> Iterator[CopyRun]:
+    require_model(model)
     calls: dict[str, list[Run]] = {}
 
     def on_run(name: str, _: RNNBase, run: Run) -> None:

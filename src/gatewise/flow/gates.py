@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gatewise.cells import State
+from gatewise.flow.given import require_trace
 from gatewise.nn import Trace
 
 # Karpathy, Johnson & Fei-Fei call a gate left-saturated below the one and right-saturated above the other.
@@ -47,8 +48,8 @@ def gate_statistics(trace: Trace) -> dict[str, GateStatistics]:
     Returns
     -------
     dict of GateStatistics by gate name, in torch's order; {} for the RNN
-        float64; NaN where no step is valid. The candidates cell_gate and new_gate lie in [-1, 1]: read their `low` as
-        the share below 0.1, negative values included.
+        float64; NaN where no step is valid or a gate is no number. The candidates cell_gate and new_gate lie in
+        [-1, 1]: read their `low` as the share below 0.1, negative values included.
 
     References
     ----------
@@ -61,13 +62,20 @@ def gate_statistics(trace: Trace) -> dict[str, GateStatistics]:
     >>> list(statistics), statistics["update_gate"].mean.shape
     (['reset_gate', 'update_gate', 'new_gate'], torch.Size([1, 3]))
     """
+    require_trace(trace)
     valid = trace.valid()
     statistics = {}
     for name, gate in trace.gates.items():
         values = gate.detach().double().cpu()[:, valid]
-        low, high = ((values < LOW).double(), (values > HIGH).double())
-        statistics[name] = GateStatistics(values.mean(dim=1), low.mean(dim=1), high.mean(dim=1))
+        statistics[name] = GateStatistics(
+            values.mean(dim=1), _share(values < LOW, values), _share(values > HIGH, values)
+        )
     return statistics
+
+
+def _share(is_there: Tensor, values: Tensor) -> Tensor:
+    """Return the share (L*D, H) of the values (L*D, S, H) that are there; NaN where one of them is no number."""
+    return is_there.double().masked_fill(values.isnan(), math.nan).mean(dim=1)
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,7 @@ def memory_balance(trace: Trace) -> MemoryBalance:
     >>> torch.allclose(balance.old + balance.new, trace.cell.double())
     True
     """
+    require_trace(trace)
     old, new = trace.equations.old_and_new(_previous_states(trace), _in_float64(trace.gates))
     past_end = ~trace.valid().unsqueeze(-1).to(old.device)
     return MemoryBalance(old.masked_fill(past_end, 0), new.masked_fill(past_end, 0))

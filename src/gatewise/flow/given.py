@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
-from torch.nn import RNNBase
+from torch.nn import Module, RNNBase
+
+from gatewise.nn import Trace
 
 
 def checked_stack(jacobians: Tensor) -> Tensor:
@@ -22,3 +27,36 @@ def require_recurrent(layer: object) -> None:
     """Raise TypeError unless `layer` is a recurrent layer itself."""
     if not isinstance(layer, RNNBase):
         raise TypeError(f"layer must be an RNN, LSTM or GRU of torch.nn or gatewise, got {type(layer).__name__}")
+
+
+def require_model(model: object) -> None:
+    """Raise TypeError unless `model` is a torch module."""
+    if not isinstance(model, Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+
+
+def require_trace(trace: object) -> None:
+    """Raise TypeError unless `trace` is one."""
+    if not isinstance(trace, Trace):
+        raise TypeError(f"trace must be a gatewise.nn.Trace, as layer.trace(x) returns, got {type(trace).__name__}")
+
+
+def require_sequences(num_sequences: int) -> None:
+    """Raise ValueError where a batch is empty."""
+    if not num_sequences:
+        raise ValueError("inputs must hold at least one sequence, got none")
+
+
+def whole_number(name: str, value: object) -> int:
+    """Return an int of Python, NumPy or torch as int; nothing is rounded."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+
+
+def whole_numbers(name: str, values: object) -> list[int]:
+    """Return several as ints."""
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence of whole numbers, got {values!r}")
+    return [whole_number(name, value) for value in values]

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module, RNNBase
 
 from gatewise.flow.adjoint import loss_adjoint, norm, send_back, send_back_to_inputs, state_size
 from gatewise.flow.float64 import run_in_float64
+from gatewise.flow.given import whole_number, whole_numbers
 from gatewise.flow.lag_curve import HORIZON_FACTOR, GradientByLag, check_horizon_factor, norms_at_lags, summarise
 from gatewise.flow.loss import scalar_loss
 from gatewise.flow.steps import last_steps, lengths_of
@@ -120,6 +122,10 @@ def _by_lag(
     is_to_inputs: bool,
 ) -> GradientByLag | dict[str, GradientByLag]:
     check_horizon_factor(horizon_factor)
+    steps = whole_numbers("step", step) if np.ndim(step) else [whole_number("step", step)]
+    if not steps:
+        raise ValueError("step must name at least one position, got none")
+    chosen_lags = None if lags is None else whole_numbers("lags", lags)
     with run_in_float64(model, inputs) as double:
         loss = None if loss_fn is None else scalar_loss(loss_fn, double.output)
         results = {}
@@ -127,7 +133,7 @@ def _by_lag(
             if not run.final.hidden.requires_grad:
                 raise ValueError(f"layer {name!r} runs under torch.no_grad inside the model, so no gradient reaches it")
             received = [call.call.inputs for call in double.calls[name]] if is_to_inputs else None
-            results[name] = _measure(layer, run, loss, step, lags, horizon_factor, received)
+            results[name] = _measure(layer, run, loss, steps, chosen_lags, horizon_factor, received)
     return next(iter(results.values())) if len(results) == 1 else results
 
 
@@ -135,8 +141,8 @@ def _measure(
     layer: RNNBase,
     run: Run,
     loss: Tensor | None,
-    step: int | Sequence[int],
-    lags: Sequence[int] | None,
+    steps: list[int],
+    lags: list[int] | None,
     horizon_factor: float,
     received: Sequence[Tensor] | None,
 ) -> GradientByLag:
@@ -148,18 +154,16 @@ def _measure(
         is_reverse = index % num_directions(layer) == 1
         projection = weights_of(layer, index).projection
         parts = []
-        for one_step in [step] if isinstance(step, int) else step:
-            ends = _end_steps(lengths, one_step, num_steps, is_reverse)
+        for step in steps:
+            ends = _end_steps(lengths, step, num_steps, is_reverse)
             norms = norms_by_step(row, projection, loss, ends, received)
             parts.append(norms_at_lags(norms, ends, lengths, checked_lags, is_reverse=is_reverse))
-        if not parts:
-            raise ValueError("step must name at least one position, got none")
         rows.append([torch.cat(of_steps, dim=-1) for of_steps in zip(*parts, strict=True)])
     norms, is_inside = (torch.stack(of_rows) for of_rows in zip(*rows, strict=True))
     return summarise(checked_lags, norms, is_inside, horizon_factor)
 
 
-def _check_lags(lags: Sequence[int] | None, num_steps: int) -> Tensor:
+def _check_lags(lags: list[int] | None, num_steps: int) -> Tensor:
     """Return the lags (K,); lag 0 always comes first, since the horizon is measured against it."""
     if lags is None:
         return torch.arange(num_steps)

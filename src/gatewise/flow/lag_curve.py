@@ -30,9 +30,10 @@ class GradientByLag:
     slope : Tensor of shape (L*D,)
         Least squares of log_norm over the finite lags: log factor per step; negative where the gradient vanishes.
     horizon : Tensor of shape (L*D,)
-        Largest lag with log_norm(k) >= log_norm(0) - ln horizon_factor; NaN where no gradient arrived at lag 0.
+        Largest lag with log_norm(k) >= log_norm(0) - ln horizon_factor; NaN where no gradient arrived at lag 0, or one
+        at any lag is no number.
     horizon_is_censored : Tensor of shape (L*D,), bool
-        Whether that is the last lag looked at, so that the true horizon may be larger.
+        Whether that is the last lag looked at that lies in any sequence, so that the true horizon may be larger.
     horizon_factor : float
     """
 
@@ -59,13 +60,16 @@ def summarise(lags: Tensor, norms: Tensor, is_inside: Tensor, horizon_factor: fl
     lines = tuple(fit_line(lags.double().numpy(), row.numpy()) for row in log_norm)
     reaches = log_norm >= log_norm[:, :1] - math.log(horizon_factor)
     horizon = torch.where(reaches, lags.double(), -math.inf).amax(dim=1)
+    is_broken = (is_inside & norms.isnan()).flatten(1).any(dim=1)
+    # Lags beyond every sequence were asked for, but nobody has looked there.
+    last_lag = torch.where(is_inside.any(dim=-1), lags, -1).amax(dim=1)
     return GradientByLag(
         lags=lags,
         log_norm=log_norm,
         num_zero=(is_inside & is_zero).sum(dim=-1),
         slope=torch.tensor([line.slope for line in lines], dtype=torch.float64),
-        horizon=horizon.where(horizon >= 0, math.nan),
-        horizon_is_censored=horizon == lags[-1],
+        horizon=horizon.where((horizon >= 0) & ~is_broken, math.nan),
+        horizon_is_censored=(horizon == last_lag) & ~is_broken,
         horizon_factor=horizon_factor,
         _lines=lines,
     )
@@ -73,8 +77,10 @@ def summarise(lags: Tensor, norms: Tensor, is_inside: Tensor, horizon_factor: fl
 
 def check_horizon_factor(factor: float) -> None:
     """Refuse a threshold that is none."""
-    if not factor > 1:
-        raise ValueError(f"horizon_factor must be above 1, the factor by which the gradient has shrunk, got {factor:g}")
+    if not 1 < factor < math.inf:
+        raise ValueError(
+            f"horizon_factor must be a finite number above 1, by which the gradient has shrunk, got {factor:g}"
+        )
 
 
 def norms_at_lags(

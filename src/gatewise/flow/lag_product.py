@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gatewise.cells import StepDerivative
-from gatewise.flow.given import checked_stack
+from gatewise.flow.given import checked_stack, require_sequences, require_trace, whole_number, whole_numbers
 from gatewise.flow.product import Steps, log_singular_values
 from gatewise.flow.trajectory import derivatives_of
 from gatewise.nn import Trace
@@ -94,8 +94,10 @@ def lag_product(trace: Trace, lags: Sequence[int], end: int = -1) -> LagProduct:
     >>> largest[0].item(), bool(largest[0] > largest[1] > largest[2])
     (0.0, True)
     """
-    checked_lags = _checked_lags(lags)
+    require_trace(trace)
+    checked_lags, end = _checked_lags(lags), whole_number("end", end)
     num_rows, num_steps, num_sequences = trace.hidden.shape[:3]
+    require_sequences(num_sequences)
     if not -1 <= end < num_steps:
         raise ValueError(f"end must be -1 or a position from 0 to {num_steps - 1}, got {end}")
     lengths = [num_steps] * num_sequences if trace.lengths is None else trace.lengths.tolist()
@@ -167,7 +169,7 @@ def _matrices(steps: Steps, lags: list[int]) -> Tensor:
 
 
 def _checked_lags(lags: Sequence[int]) -> list[int]:
-    checked = sorted({int(lag) for lag in lags})
+    checked = sorted(set(whole_numbers("lags", lags)))
     if not checked:
         raise ValueError("lags must name at least one lag, got none")
     if checked[0] < 0:

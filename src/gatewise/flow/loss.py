@@ -15,6 +15,8 @@ def scalar_loss(loss_fn: Callable[[Any], Tensor], output: Any) -> Tensor:
         raise TypeError(f"loss_fn must return a tensor, got {type(loss).__name__}")
     if loss.numel() != 1:
         raise ValueError(f"loss_fn must return a scalar, got shape {tuple(loss.shape)}")
+    if loss.is_complex():
+        raise ValueError(f"loss_fn must return a real number, got {loss.dtype}")
     if not loss.requires_grad:
         raise ValueError("loss_fn must return a differentiable function of the output; its result requires no gradient")
     return loss

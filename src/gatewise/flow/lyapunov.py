@@ -15,9 +15,10 @@ from torch.nn.utils.rnn import PackedSequence
 from gatewise.cells import State
 from gatewise.flow.drive import drive, reverse_each
 from gatewise.flow.float64 import to_float64
-from gatewise.flow.given import checked_stack, require_recurrent
+from gatewise.flow.given import checked_stack, require_recurrent, require_sequences, whole_number
 from gatewise.flow.growth import Growth, Matrices, Step
 from gatewise.nn.call import HiddenState, Lengths, read_call
+from gatewise.nn.observe import recurrent_layers
 from gatewise.nn.weights import equations_of, num_directions, weights_of
 
 
@@ -95,7 +96,8 @@ def lyapunov_spectrum(
     TypeError
         If `layer` is no recurrent layer.
     ValueError
-        If an argument is out of its range, or a state is not finite.
+        If an argument is out of its range, there is no sequence, a state is not finite, or the layer's class has a
+        forward of its own.
 
     Notes
     -----
@@ -116,8 +118,10 @@ def lyapunov_spectrum(
     (torch.Size([1, 2]), torch.Size([1, 180, 2]), True)
     """
     require_recurrent(layer)
+    recurrent_layers(layer)  # refuses a class with a forward of its own, whose equations are unknown
     double = copy.deepcopy(layer).double()
     call = read_call(double, to_float64(inputs), to_float64(hx), lengths)
+    require_sequences(call.inputs.shape[1])
     num_steps = len(call.inputs) if call.lengths is None else int(call.lengths.max())
     settings = _settings(_state_size(call.initial), num_steps, num_exponents, warm_up, qr_every)
     spectra = []
@@ -201,8 +205,9 @@ def _settings(
     state_size: int, num_steps: int, num_exponents: int | None, warm_up: int | None, qr_every: int
 ) -> _Settings:
     """Fill in what was left out and check the rest."""
-    k = state_size if num_exponents is None else num_exponents
-    skipped = num_steps // 10 if warm_up is None else warm_up
+    k = state_size if num_exponents is None else whole_number("num_exponents", num_exponents)
+    skipped = num_steps // 10 if warm_up is None else whole_number("warm_up", warm_up)
+    qr_every = whole_number("qr_every", qr_every)
     if not 1 <= k <= state_size:
         raise ValueError(f"num_exponents must be between 1 and {state_size}, the size of the state, got {k}")
     if num_steps == 0:

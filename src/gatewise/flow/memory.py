@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gatewise.flow.given import require_trace
 from gatewise.flow.steps import given_or_full, last_steps
 from gatewise.nn import Trace
 
@@ -126,6 +127,7 @@ def direct_path_by_lag(trace: Trace) -> DirectPath:
 
 def _log_memory_gate(trace: Trace) -> Tensor:
     """Return the log (L*D, T, N, H) of the gate that multiplies the old memory."""
+    require_trace(trace)
     name = trace.equations.memory_gate
     if name is None:
         raise ValueError(f"the {trace.equations.name} has no gate that keeps its memory")

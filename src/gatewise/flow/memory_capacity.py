@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import RNNBase
 
 from gatewise.flow.float64 import run_in_float64
+from gatewise.flow.given import require_recurrent, require_sequences, whole_number
 from gatewise.flow.ridge import Ridge, Split
 from gatewise.flow.steps import lengths_of
 from gatewise.nn.composite import Run
@@ -58,7 +59,8 @@ def memory_capacity(layer: RNNBase, inputs: Any, max_lag: int) -> MemoryCapacity
         Run on a float64 copy in evaluation mode; neither the layer nor the random state changes.
     inputs : Tensor, PackedSequence or tuple
         What the layer is called with, such as x (T, N, I) or ``(x, hx, lengths)``. Independent random inputs give the
-        classical capacity; inputs that predict each other raise R^2 at lags that the state need not hold.
+        classical capacity; inputs that predict each other raise R^2 at lags that the state need not hold. Sequences
+        must not overlap, as windows of one series do: held-out steps of one would be fitted steps of the next.
     max_lag : int
         Largest k, at least 0. Only steps that have all lags before them take part, so that every lag is judged on the
         same ones: at least 10 of them are needed, some hundreds for a stable number.
@@ -94,12 +96,13 @@ def memory_capacity(layer: RNNBase, inputs: Any, max_lag: int) -> MemoryCapacity
     >>> measured.r_squared.shape, bool(measured.r_squared[0, 0] > 0.9)
     (torch.Size([1, 21]), True)
     """
-    if not isinstance(layer, RNNBase):
-        raise TypeError(f"layer must be a torch.nn or gatewise RNN, LSTM or GRU, got {type(layer).__name__}")
+    require_recurrent(layer)
+    max_lag = whole_number("max_lag", max_lag)
     if max_lag < 0:
         raise ValueError(f"max_lag must be at least 0, got {max_lag}")
     with run_in_float64(copy.deepcopy(layer).eval(), inputs, needs_graph=False) as double:
         (run,) = double.calls[""]
+    require_sequences(run.call.inputs.shape[1])
     if not run.output.isfinite().all():
         raise ValueError("the layer's states must be finite, got NaN or infinity; gw.flow.diagnose says where it began")
     lengths = lengths_of(run)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gatewise.flow.given import require_trace, whole_numbers
 from gatewise.flow.trajectory import derivatives_of
 from gatewise.nn import Trace
 
@@ -66,6 +67,7 @@ def step_jacobians(
     >>> gw.flow.step_jacobians(trace, steps=[6], sequences=[0]).shape
     torch.Size([2, 1, 1, 10, 10])
     """
+    require_trace(trace)
     num_rows, num_steps, num_sequences = trace.hidden.shape[:3]
     chosen_steps = _positions("steps", steps, num_steps)
     chosen_sequences = _positions("sequences", sequences, num_sequences)
@@ -87,10 +89,11 @@ def _positions(name: str, chosen: Sequence[int] | None, size: int) -> Tensor:
     """Return positions on an axis of `size` as (M,) int64."""
     if chosen is None:
         return torch.arange(size)
-    outside = [position for position in chosen if not 0 <= position < size]
+    positions = whole_numbers(name, chosen)
+    outside = [position for position in positions if not 0 <= position < size]
     if outside:
         raise IndexError(f"{name} must be positions from 0 to {size - 1}, got {outside[0]}")
-    return torch.tensor([int(position) for position in chosen], dtype=torch.int64)
+    return torch.tensor(positions, dtype=torch.int64)
 
 
 def _checked(out: Tensor | None, shape: tuple[int, ...], device: torch.device) -> Tensor:

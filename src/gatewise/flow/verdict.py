@@ -51,8 +51,8 @@ class Thresholds:
 
     def check(self) -> Thresholds:
         """Return the thresholds, or say which makes no sense."""
-        if self.needed_lag is not None and not self.needed_lag >= 0:
-            raise ValueError(f"needed_lag must be at least 0 steps, got {self.needed_lag}")
+        if self.needed_lag is not None and not 0 <= self.needed_lag < math.inf:
+            raise ValueError(f"needed_lag must be at least 0 steps and finite, got {self.needed_lag}")
         if not self.growth_limit >= 1:
             raise ValueError(f"growth_limit must be at least 1, got {self.growth_limit}")
         check_horizon_factor(self.horizon_factor)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gatewise import flow
+from gatewise.flow.memory_capacity import MIN_STEPS
 from gatewise.nn import Trace
 from gatewise.records.measures import (
     BlockSpectrum,
@@ -150,10 +151,16 @@ def lyapunov(model: SequenceModel, data: Batch) -> LyapunovExponents:
     )
 
 
-def capacity(model: SequenceModel, data: Batch) -> Capacity:
-    """Return R^2 of the linear readout of earlier inputs, up to half of the sequence back and at most 100 steps."""
-    max_lag = min((data.inputs.shape[1] - 1) // 2, LONGEST_CAPACITY_LAG)
-    measured = flow.memory_capacity(model.recurrent, data.inputs, max_lag)
+def capacity(model: SequenceModel, separate: Batch) -> Capacity | None:
+    """Return R^2 of the linear readout of earlier inputs, up to half of the sequence back and at most 100 steps.
+
+    The sequences are `separate` (see `apart`); None where they have too few steps for a regression.
+    """
+    num_sequences, num_steps = separate.inputs.shape[:2]
+    max_lag = min((num_steps - 1) // 2, LONGEST_CAPACITY_LAG)
+    if num_sequences * (num_steps - max_lag) < MIN_STEPS:
+        return None
+    measured = flow.memory_capacity(model.recurrent, separate.inputs, max_lag)
     return Capacity(
         lags=measured.lags.tolist(),
         r_squared=measured.r_squared[0].tolist(),
