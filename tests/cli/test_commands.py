@@ -114,7 +114,7 @@ def test_what_the_monitor_saw_is_kept_and_changes_no_number(gatewise, tmp_path):
     assert without.flow is None
     assert weights[0] == weights[1]
     assert with_flow.model_copy(update={"flow": None, "seconds": 0}) == without.model_copy(update={"seconds": 0})
-    title = "How the reach of the gradient grew"
+    title = "How far back they could learn during training"
     assert title in (tmp_path / "--monitor" / "report.html").read_text(encoding="utf-8")
     assert title not in (tmp_path / "--no-monitor" / "report.html").read_text(encoding="utf-8")
 

@@ -85,7 +85,7 @@ def test_records_that_nobody_watched_have_a_report_without_the_picture(nothing: 
     older_names = [picture.name for picture in pictures(older.record, older.metrics, older.flow)]
     assert names == ["learning", "gradient", "reach", "gates"]
     assert older_names == ["learning", "gradient", "gates"]
-    title = "How the reach of the gradient grew"
+    title = "How far back they could learn during training"
     assert title in render(data.record, data.metrics, data.flow)
     assert title not in render(older.record, older.metrics, older.flow)
 

@@ -18,9 +18,9 @@ from gatewise.report.table import horizon
 from gatewise.report.words import needed_lag_label
 
 READING = (
-    "How to read it: what lies further back than the line could not be learned from at that moment. A line that climbs "
-    "to the needed lag while the learning curve above falls tells one story twice: the cell has learned to remember. A "
-    "line that stays low says why a cell does not learn what lies far back. Training may also lower a line again, "
+    "How to read it: what lies further back than the line could hardly be learned from at that moment. A line that "
+    "climbs to the needed lag while the score above improves tells one story twice: the cell has learned to remember. "
+    "A line that stays low says why a cell does not learn what lies far back. Training may also lower a line again, "
     "where the network needs less than it could reach. The most that can be seen is the whole sequence, {longest} "
     "steps back."
 )
@@ -55,7 +55,7 @@ def gradient_reach(record: Record, metrics: Sequence[MetricRow]) -> Picture | No
     keys += [Key("one seed; thick: their median", "thin")] if has_several_seeds else []
     return Picture(
         name="reach",
-        title="How the reach of the gradient grew",
+        title="How far back they could learn during training",
         figure=figure,
         keys=keys,
         caption=[_what(record), READING.format(longest=count(record.task.sequence_length - 1))],
