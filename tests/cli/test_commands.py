@@ -98,6 +98,42 @@ def test_report_is_drawn_again_from_the_record(gatewise, tmp_path):
     assert report.read_text(encoding="utf-8") == page
 
 
+def test_what_the_monitor_saw_is_kept_and_changes_no_number(gatewise, tmp_path):
+    weights, rows = [], []
+    for option in ("--monitor", "--no-monitor"):
+        code, _, err = gatewise("train", *TINY, option, "--out", tmp_path / option)
+        assert code == 0
+        assert len(err.splitlines()) == 3  # the monitor's warnings stay off the screen
+        folder = open_folder(tmp_path / option)
+        run = folder.read_record().runs[0]
+        weights.append((folder.path / run.folder / "model.safetensors").read_bytes())
+        rows += folder.read_metrics()
+    with_flow, without = rows
+    names = ["horizon", "slope", "gradient_norm_first", "gradient_norm_last", "verdict"]
+    assert list(with_flow.flow) == [f"recurrent/l0/{name}" for name in names]
+    assert without.flow is None
+    assert weights[0] == weights[1]
+    assert with_flow.model_copy(update={"flow": None, "seconds": 0}) == without.model_copy(update={"seconds": 0})
+    title = "How far back they could learn during training"
+    assert title in (tmp_path / "--monitor" / "report.html").read_text(encoding="utf-8")
+    assert title not in (tmp_path / "--no-monitor" / "report.html").read_text(encoding="utf-8")
+
+
+def test_record_of_a_version_without_monitor_has_its_report(gatewise, tmp_path):
+    gatewise("train", *TINY, "--out", tmp_path / "run")
+    metrics, record = tmp_path / "run" / "metrics.jsonl", tmp_path / "run" / "record.json"
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    older = json.loads(record.read_text())
+    assert older["settings"].pop("is_monitored") is True
+    assert all(row.pop("flow") for row in rows)
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    record.write_text(json.dumps(older))
+    code, _, err = gatewise("report", tmp_path / "run")
+    assert code == 0, err
+    assert "How they learned" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert open_folder(tmp_path / "run").read_record().settings.is_monitored is False
+
+
 def test_tasks_lists_everything_built_in(gatewise):
     code, out, _ = gatewise("tasks", "--json")
     assert code == 0

@@ -123,6 +123,22 @@ def test_metrics_are_read_back(tmp_path):
     assert "null" in (folder.path / "metrics.jsonl").read_text()
 
 
+def test_what_a_monitor_saw_is_read_back_and_older_rows_have_none(tmp_path):
+    folder = create_folder(tmp_path, "run")
+    row = MetricRow(
+        cell="GRU", seed=1, learning_rate=0.01, step=50, training_loss=1.0, validation_score=1.0, gradient_norm=1.0,
+        seconds=1.0, flow={"recurrent/l0/horizon": 7.0, "recurrent/l0/slope": math.nan},
+    )  # fmt: skip
+    folder.write_metrics([row])
+    (read,) = folder.read_metrics()
+    assert read.flow["recurrent/l0/horizon"] == 7
+    assert math.isnan(read.flow["recurrent/l0/slope"])
+    older = json.loads((folder.path / "metrics.jsonl").read_text())
+    del older["flow"]
+    (folder.path / "metrics.jsonl").write_text(json.dumps(older) + "\n")
+    assert folder.read_metrics() == [row.model_copy(update={"flow": None})]
+
+
 def test_empty_lists_are_read_back(tmp_path):
     folder = create_folder(tmp_path, "run")
     folder.write_metrics([])

@@ -93,7 +93,8 @@ def test_diverged_run_is_called_so() -> None:
 
 def test_runs_without_a_single_finite_number() -> None:
     data = sample()
-    metrics = [row.model_copy(update={"validation_score": NAN}) for row in data.metrics]
+    lost_row = {"validation_score": NAN, "flow": {"recurrent/l0/horizon": NAN}}
+    metrics = [row.model_copy(update=lost_row) for row in data.metrics]
     nothing = np.full((1, 3), NAN)
     curve = FlowCurve(np.arange(3), nothing)
     flow = [RunFlow(run.cell, run.seed, curve, curve, nothing) for run in data.flow]

@@ -32,6 +32,7 @@ def compare(
     horizon: options.Horizon = None,
     time: options.Time = None,
     inputs: options.Inputs = None,
+    monitor: options.Monitor = True,
     jobs: options.Jobs = None,
     name: options.Name = None,
     out: options.Out = None,
@@ -57,6 +58,7 @@ def compare(
         batch_size=batch_size,
         max_steps=max_steps,
         time_budget_s=time_budget,
+        is_monitored=monitor,
         jobs=jobs,
     )
     run_comparison(choice, settings, name=name, out=out, force=force, is_json=is_json)

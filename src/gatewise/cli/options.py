@@ -38,6 +38,13 @@ MaxSteps = Annotated[
 TimeBudget = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Seconds of computing (CPU time) of a run at most.")
 ]
+Monitor = Annotated[
+    bool,
+    typer.Option(
+        "--monitor/--no-monitor",
+        help="Keep at each validation how far the gradient reaches in that training step; no score depends on it.",
+    ),
+]
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Runs trained at the same time (default: one a core).")]
 Name = Annotated[
     str | None,

@@ -26,6 +26,7 @@ def train(
     horizon: options.Horizon = None,
     time: options.Time = None,
     inputs: options.Inputs = None,
+    monitor: options.Monitor = True,
     name: options.Name = None,
     out: options.Out = None,
     force: options.Force = False,
@@ -47,5 +48,6 @@ def train(
         batch_size=batch_size,
         max_steps=max_steps,
         time_budget_s=time_budget,
+        is_monitored=monitor,
     )
     run_comparison(choice, settings, name=name, out=out, force=force, is_json=is_json)

@@ -92,7 +92,7 @@ class Comparison:
             time_budget_s=settings.time_budget_s,
         )
         config = ModelConfig.for_task(cell, self.sizes[cell].hidden_size, self.task)
-        return RunPlan(config, seed, loop, f"{cell}-seed{seed}-lr{learning_rate:g}")
+        return RunPlan(config, seed, loop, f"{cell}-seed{seed}-lr{learning_rate:g}", settings.is_monitored)
 
     def _settle_learning_rate(self, cell: str, pool: Pool) -> None:
         """Once the last of a cell's search runs is in, choose its learning rate and queue the other seeds."""
@@ -191,6 +191,7 @@ class Comparison:
             time_budget_s=settings.time_budget_s,
             clip_norm=settings.clip_norm,
             validate_every=settings.validate_every,
+            is_monitored=settings.is_monitored,
         )
 
 

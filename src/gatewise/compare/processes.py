@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,8 @@ def start_process() -> None:
     """Prepare this process: one thread, and an end when the main process ends."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    # What the monitor has to say goes into the record; the screen is for the main process.
+    logging.getLogger("gatewise").addHandler(logging.NullHandler())
 
 
 def _exit_with_parent() -> None:

@@ -64,6 +64,7 @@ class CompareSettings:
     time_budget_s: float | None = None  # of each run
     validate_every: int = 50
     clip_norm: float = 1.0
+    is_monitored: bool = True  # keep how the gradient fares at each validation
     jobs: int | None = None
 
     def __post_init__(self) -> None:

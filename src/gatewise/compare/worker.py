@@ -13,7 +13,17 @@ import torch
 from gatewise import flow
 from gatewise.records import FlowCurve, MetricRow, Run, RunFlow
 from gatewise.tasks import Task
-from gatewise.training import LoopSettings, ModelConfig, SequenceModel, Trained, Validation, evaluate, save, train
+from gatewise.training import (
+    LoopSettings,
+    ModelConfig,
+    SequenceModel,
+    Trained,
+    Validation,
+    WatchedSteps,
+    evaluate,
+    save,
+    train,
+)
 from gatewise.training.measure import FLOW_SEQUENCES, first, gradient_by_lag, half_life, trace_in_float64
 
 
@@ -25,6 +35,7 @@ class RunPlan:
     seed: int
     loop: LoopSettings
     folder: str  # name below the comparison's folder
+    is_monitored: bool = True  # whether the gradient's flow is kept at each validation
 
     @property
     def label(self) -> str:
@@ -55,8 +66,8 @@ def execute(
         model = SequenceModel(plan.config)
     validation = first(task.validation(), FLOW_SEQUENCES)
     before = gradient_by_lag(model, task, validation)
-    trained = train(model, task, plan.loop, seed, on_step, on_validation)
-    metrics = [_metric_row(plan, row) for row in trained.history]
+    trained, flow_by_step = _train(plan, model, task, on_step, on_validation)
+    metrics = [_metric_row(plan, row, flow_by_step.get(row.step)) for row in trained.history]
     if trained.best is None:  # it diverged at once: there is no trained network to test, measure or keep
         nothing = FlowCurve(before.lags.numpy(), np.full_like(before.log_norm.numpy(), math.nan))
         run = _run_record(plan, task, model, trained, math.nan, before, None)
@@ -71,6 +82,26 @@ def execute(
         metrics=metrics,
         flow=RunFlow(cell, seed, _curve(before), _curve(after), half_life(trace_in_float64(model, validation))),
     )
+
+
+def _train(
+    plan: RunPlan,
+    model: SequenceModel,
+    task: Task,
+    on_step: Callable[[int], None],
+    on_validation: Callable[[Validation], None],
+) -> tuple[Trained, dict[int, dict[str, float]]]:
+    """Train `model`; also return what a monitor saw at the steps that end in a validation."""
+    if not plan.is_monitored:
+        return train(model, task, plan.loop, plan.seed, on_step, on_validation), {}
+    with WatchedSteps(model, plan.loop.validate_every, plan.loop.max_steps, task.needed_lag) as watched:
+
+        def after_step(step: int) -> None:
+            watched(step)
+            on_step(step)
+
+        trained = train(model, task, plan.loop, plan.seed, after_step, on_validation)
+    return trained, watched.scalars
 
 
 def _curve(measured: flow.GradientByLag) -> FlowCurve:
@@ -112,7 +143,7 @@ def _run_record(
     )
 
 
-def _metric_row(plan: RunPlan, validation: Validation) -> MetricRow:
+def _metric_row(plan: RunPlan, validation: Validation, flow_there: dict[str, float] | None) -> MetricRow:
     return MetricRow(
         cell=plan.config.cell,
         seed=plan.seed,
@@ -122,4 +153,5 @@ def _metric_row(plan: RunPlan, validation: Validation) -> MetricRow:
         validation_score=validation.score,
         gradient_norm=validation.gradient_norm,
         seconds=validation.seconds,
+        flow=flow_there,
     )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, RNNBase
 from torch.nn import functional as F
+from torch.nn.utils import get_total_norm
 
 from gatewise.flow.lag_curve import HORIZON_FACTOR, GradientByLag, norms_at_lags, summarise
 from gatewise.flow.replay import Seen, chains, replay_chain
@@ -128,10 +129,12 @@ class Monitor:
     own recurrence in the precision of its weights; for a layer that is not fed its own output these are the same paths.
     A loss scaled for mixed precision scales the norms, not horizon, slope and verdict.
 
-    Costs two hooks a layer at every training step (some 35 us), and at a recorded one about a forward and one or two
-    backward passes of at most `max_sequences` sequences on the native kernels, at least 2 ms. At ``every=50`` that is
-    below 5 % of training where a step takes 2 ms or more, and up to 10 % of steps of 1 ms: take a larger `every` there.
-    Layers with proj_size and on other devices are replayed on the composite path, at several times the cost.
+    Costs some 30 us a layer at every training step, and at a recorded one about a forward and one or two backward
+    passes of at most `max_sequences` sequences on the native kernels, at least 1.7 ms. At ``every=50`` that was 6 to
+    7 % of training steps of 1 ms, 3 % of those of 3 ms and 1 to 2 % of those of 10 ms (one layer, one thread of a busy
+    server; ``benchmarks/monitor.py``). For shorter steps take a larger `every`, or attach the monitor for single steps,
+    so that those between cost nothing. Layers with proj_size and on other devices are replayed on the composite path,
+    at several times the cost.
 
     References
     ----------
@@ -254,9 +257,10 @@ def _in_words(flow: Flow, verdict: Verdict) -> str:
 
 def _is_finite(layer: RNNBase, index: int) -> bool:
     """Whether the row's weights and their gradients, to which every step of every sequence adds, are finite."""
-    tensors = [weight.detach() for weight in given_weights(layer, index)]
-    tensors += [weight.grad.detach() for weight in given_weights(layer, index) if weight.grad is not None]
-    return all(bool(tensor.isfinite().all()) for tensor in tensors)
+    weights = given_weights(layer, index)
+    tensors = [weight.detach() for weight in weights]
+    tensors += [weight.grad.detach() for weight in weights if weight.grad is not None]
+    return bool(get_total_norm(tensors, torch.inf).isfinite())  # the largest entry, NaN where there is one
 
 
 def _lengths(chain: list[Seen]) -> Tensor:
@@ -269,4 +273,6 @@ def _lengths(chain: list[Seen]) -> Tensor:
 
 def _padded(norms: Tensor, num_steps: int) -> Tensor:
     """Lengthen (L*D, T, N) to `num_steps` with zeros."""
+    if norms.shape[1] == num_steps:
+        return norms
     return F.pad(norms, (0, 0, 0, num_steps - norms.shape[1]))

@@ -126,14 +126,16 @@ def replay(layer: RNNBase, seen: Seen) -> Replay:
     """Return how the gradient fared in one call."""
     # Scaled to 1: the float32 kernels take what is smaller than 1e-38 for zero. Norms are scaled back in float64.
     parts = [seen.output, seen.final.hidden] + ([] if seen.final.cell is None else [seen.final.cell])
-    largest = max(float(part.abs().max()) if part.numel() else 0.0 for part in parts)
+    largest = max(float(torch.linalg.vector_norm(part, torch.inf)) if part.numel() else 0.0 for part in parts)
     scale = largest if 0 < largest < float("inf") else 1.0
     scaled = replace(seen, output=seen.output / scale, final=seen.final.map(lambda part: part / scale))
-    with torch.random.fork_rng(devices=[], enabled=seen.random_state is not None):
-        if seen.random_state is not None:
+    compute = _replay_native if choose_path(layer, seen.call) == "native" else _replay_composite
+    if seen.random_state is None:
+        found = compute(layer, scaled)
+    else:
+        with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(seen.random_state)
-        is_native = choose_path(layer, seen.call) == "native"
-        found = _replay_native(layer, scaled) if is_native else _replay_composite(layer, scaled)
+            found = compute(layer, scaled)
     return replace(found, norms=found.norms * scale, sent_back=found.sent_back * scale)
 
 
@@ -200,15 +202,25 @@ def _replay_layer(states: NativeStates, entering: Entering) -> tuple[Replay, Ten
     """Return one layer of the stack and the gradient of its input (T, N, I)."""
     entered = torch.linalg.vector_norm(entering.hidden, dim=-1)
     total = states.send_back(entering)
-    norms = norm(total.hidden.double())
+    norms = _norms(total.hidden)
     ends = _ends(states, entered, entering.cell)
     elsewhere = torch.arange(entered.shape[1]).view(1, -1, 1) != ends.unsqueeze(1)
     sent = total
     if (entered * elsewhere).any():  # a final cell's gradient enters at the last processed step, which is the end then
         sent = states.send_back(Entering(entering.hidden.masked_fill(elsewhere.unsqueeze(-1), 0), entering.cell))
-    adjoint = sent.hidden if sent.cell_adjoint is None else torch.cat([sent.hidden, sent.cell_adjoint], dim=-1)
+    sent_back = norms if sent is total else _norms(sent.hidden)
+    if sent.cell_adjoint is not None:
+        sent_back = torch.hypot(sent_back, _norms(sent.cell_adjoint))
     is_finite = norms.isfinite().flatten(1).all(dim=1) & states.output.isfinite().all()
-    return Replay(norms, norm(adjoint.double()), ends, is_finite), total.input
+    return Replay(norms, sent_back, ends, is_finite), total.input
+
+
+def _norms(vectors: Tensor) -> Tensor:
+    """Return the Euclidean norms along the last axis, float64, in which squares of float32 stay within the range."""
+    if vectors.dtype != torch.float32:
+        return norm(vectors.double())
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=-1, dtype=torch.float64)
+    return norms
 
 
 def _ends(states: NativeStates, entered: Tensor, final_cell: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -62,9 +62,10 @@ class StepWatch:
         if self._handles:
             return
         for name, layer in self.layers.items():
-            before, after = _Hook(partial(self._before, layer)), _Hook(partial(self._after, name, layer))
-            self._handles.append(layer.register_forward_pre_hook(before))
+            after = _Hook(partial(self._after, name, layer))
             self._handles.append(layer.register_forward_hook(after, with_kwargs=True))
+            if layer.num_layers > 1:  # dropout stands between layers alone, and a hook costs 5 us a step
+                self._handles.append(layer.register_forward_pre_hook(_Hook(partial(self._before, layer))))
 
     def detach(self) -> None:
         """Stop watching and forget what is pending."""
@@ -76,15 +77,19 @@ class StepWatch:
     def _is_due(self) -> bool:
         return self.step % self.every == 0
 
-    def _before(self, layer: RNNBase, *_: Any) -> None:
-        if not layer.training or not torch.is_grad_enabled():
-            return
+    def _begin_step(self) -> None:
+        """Count a training step where a forward pass is the first after a backward."""
         if self._has_backward:
             self.step += 1
             self._has_backward, self._is_queued, self._pending = False, False, []
+
+    def _before(self, layer: RNNBase, *_: Any) -> None:
+        """Keep the random state of which a layer draws its dropout masks."""
+        if not layer.training or not torch.is_grad_enabled():
+            return
+        self._begin_step()
         if self._is_due():
-            draws = layer.dropout > 0 and layer.num_layers > 1
-            self._random_state = torch.get_rng_state() if draws else None
+            self._random_state = torch.get_rng_state() if layer.dropout > 0 else None
 
     def _after(
         self, name: str, layer: RNNBase, _: Any, arguments: Any, keywords: dict[str, Any], returned: Any
@@ -93,6 +98,7 @@ class StepWatch:
         data = output.data if isinstance(output, PackedSequence) else output
         if not layer.training or not data.requires_grad:
             return
+        self._begin_step()
         hidden, cell = final if isinstance(final, tuple) else (final, None)
         if not self._is_due():
             for tensor in (data, hidden):
@@ -102,7 +108,8 @@ class StepWatch:
         ended = State(hidden, cell).map(
             lambda state: state.detach() if call.is_batched else state.detach().unsqueeze(1)
         )
-        pending = _Pending(name, call, ended, self._random_state)
+        random_state, self._random_state = self._random_state, None
+        pending = _Pending(name, call, ended, random_state)
         self._pending.append(pending)
         for part, tensor in (("output", data), ("hidden", hidden), ("cell", cell)):
             if tensor is not None and tensor.requires_grad:
@@ -146,9 +153,14 @@ class _Hook:
         return _Hook, (None,)
 
 
+@cache
+def _signature(forward: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(forward)
+
+
 def _detached_call(layer: RNNBase, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call:
     """Read the call as the layer did, apart from the graph and in the precision of its weights."""
-    given = inspect.signature(type(layer).forward).bind(layer, *arguments, **keywords).arguments
+    given = _signature(type(layer).forward).bind(layer, *arguments, **keywords).arguments
     call = read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
     dtype = weights_of(layer, 0).input.dtype
     return replace(

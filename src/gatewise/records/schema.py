@@ -94,6 +94,7 @@ class Settings(Part):
     time_budget_s: float | None
     clip_norm: float
     validate_every: int
+    is_monitored: bool = False  # whether `MetricRow.flow` was kept; older records have none
 
 
 class Run(Part):
@@ -193,3 +194,6 @@ class MetricRow(Part):
     validation_score: MaybeNan
     gradient_norm: MaybeNan  # mean norm before clipping, since the last row
     seconds: float
+    # What `gatewise.flow.Monitor` saw at this step, by the names of its scalars: "recurrent/l0/horizon" ... None where
+    # nobody looked, as in records of versions that did not.
+    flow: dict[str, MaybeNan] | None = None

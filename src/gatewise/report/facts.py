@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gatewise.records.flow import Floats, RunFlow
-from gatewise.records.schema import CellSummary, Record, Run
+from gatewise.records.schema import CellSummary, MetricRow, Record, Run
 
 TOP = -1  # the last row of D is the top layer's state, forward in a unidirectional network
 
@@ -20,6 +20,13 @@ def cell_names(record: Record) -> list[str]:
 def chosen_runs(record: Record, cell: str) -> list[Run]:
     """Return the runs of `cell` that count: at the learning rate chosen, one a seed."""
     return [run for run in record.runs if run.cell == cell and run.is_chosen]
+
+
+def validations_of(run: Run, metrics: Sequence[MetricRow]) -> list[MetricRow]:
+    """Return the validations of `run`, the earliest first."""
+    identity = (run.cell, run.seed, run.learning_rate)
+    rows = [row for row in metrics if (row.cell, row.seed, row.learning_rate) == identity]
+    return sorted(rows, key=lambda row: row.step)
 
 
 def summary_of(record: Record, cell: str) -> CellSummary | None:

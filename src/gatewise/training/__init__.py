@@ -2,6 +2,7 @@
 
 from gatewise.training.loop import CancelledTrainingError, LoopSettings, Trained, Validation, evaluate, predict, train
 from gatewise.training.model import LAYERS, MODEL_FILE, ModelConfig, SequenceModel, check_cell, load, save
+from gatewise.training.watched import WatchedSteps
 
 __all__ = [
     "LAYERS",
@@ -12,6 +13,7 @@ __all__ = [
     "SequenceModel",
     "Trained",
     "Validation",
+    "WatchedSteps",
     "check_cell",
     "evaluate",
     "load",

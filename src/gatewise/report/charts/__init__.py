@@ -17,6 +17,7 @@ from gatewise.report.charts.learning import learning_curves
 from gatewise.report.charts.lyapunov import lyapunov_spectra
 from gatewise.report.charts.panels import Panel, Panels
 from gatewise.report.charts.picture import Key, Picture
+from gatewise.report.charts.reach import gradient_reach
 from gatewise.report.charts.saturation import gate_saturation
 from gatewise.report.charts.slope import gradient_slope
 from gatewise.report.charts.spectrum import recurrent_spectra
@@ -32,6 +33,7 @@ __all__ = [
     "gate_saturation",
     "gradient_by_lag",
     "gradient_map",
+    "gradient_reach",
     "gradient_slope",
     "half_life_histogram",
     "learning_curves",
@@ -47,6 +49,7 @@ def pictures(record: Record, metrics: Sequence[MetricRow], flow: Sequence[RunFlo
     drawn = [
         learning_curves(record, metrics),
         gradient_by_lag(record, flow),
+        gradient_reach(record, metrics),
         gate_half_lives(record, flow),
         context_curve(record),
     ]

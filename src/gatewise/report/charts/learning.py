@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from gatewise.records.schema import MetricRow, Record, Run
 from gatewise.report.charts.picture import Key, Picture, add_level, frame, gaps, log_ticks, plain
 from gatewise.report.colours import colour, faded
-from gatewise.report.facts import cell_names, chosen_runs
+from gatewise.report.facts import cell_names, chosen_runs, validations_of
 from gatewise.report.numbers import count, number, plain_number
 
 LOG_AXIS_FROM = 20.0  # a ratio of largest to smallest value above which equal factors are what one wants to see
@@ -66,9 +66,7 @@ def learning_curves(record: Record, metrics: Sequence[MetricRow]) -> Picture | N
 def _curves(record: Record, cell: str, metrics: Sequence[MetricRow]) -> list[Curve]:
     found = []
     for run in chosen_runs(record, cell):
-        identity = (run.cell, run.seed, run.learning_rate)
-        rows = [row for row in metrics if (row.cell, row.seed, row.learning_rate) == identity]
-        rows.sort(key=lambda row: row.step)
+        rows = validations_of(run, metrics)
         if rows:
             found.append(Curve(run, [row.step for row in rows], [row.validation_score for row in rows]))
     return found
