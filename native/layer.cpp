@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "subnormals.hpp"
 #include "threads.hpp"
 
 namespace gatewise {

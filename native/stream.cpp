@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "threads.hpp"
+#include "subnormals.hpp"
 
 namespace gatewise {
 

@@ -4,63 +4,62 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "neighbours.hpp"
+#include "team.hpp"
 
 namespace gatewise {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 std::atomic<bool> is_forked_child{false};
+thread_local bool is_working = false;  // within a call on our team
 
 [[maybe_unused]] const int is_registered = pthread_atfork(nullptr, nullptr, [] { is_forked_child.store(true); });
 
-unsigned long long read_control() {
-#if defined(__x86_64__)
-    return _mm_getcsr();
-#elif defined(__aarch64__)
-    unsigned long long control;
-    asm volatile("mrs %0, fpcr" : "=r"(control));
-    return control;
-#else
-    return 0;
-#endif
+Neighbours neighbours;
+
+// The first and the last end of a call's parts.
+struct Ends {
+    std::atomic<Clock::duration::rep> first{Clock::duration::max().count()}, last{0};
+
+    void add(Clock::duration::rep end) {
+        for (auto known = first.load(); end < known && !first.compare_exchange_weak(known, end);) {
+        }
+        for (auto known = last.load(); end > known && !last.compare_exchange_weak(known, end);) {
+        }
+    }
+};
+
+void run_on_torchs_threads(int parts, void (*body)(void* context, int part), void* context) {
+    const Clock::time_point begin = Clock::now();
+    Ends ends;
+#pragma omp parallel for num_threads(parts) schedule(static, 1)
+    for (int part = 0; part < parts; ++part) {
+        body(context, part);
+        ends.add((Clock::now() - begin).count());
+    }
+    neighbours.judge(Clock::duration(ends.first), Clock::duration(ends.last));
 }
 
-void write_control([[maybe_unused]] unsigned long long control) {
-#if defined(__x86_64__)
-    _mm_setcsr(static_cast<unsigned>(control));
-#elif defined(__aarch64__)
-    asm volatile("msr fpcr, %0" : : "r"(control));
-#endif
+bool run_on_our_team(int parts, void (*body)(void* context, int part), void* context) {
+    static Team* const team = new Team;  // never destroyed: its threads live as long as the process
+    is_working = true;
+    const bool is_done = team->run(parts, body, context);
+    is_working = false;
+    return is_done;
 }
-
-#if defined(__x86_64__)
-constexpr unsigned long long kFlush = 0x8040;  // flush to zero, denormals are zero
-#else
-constexpr unsigned long long kFlush = 1ULL << 24;  // FZ
-#endif
 
 }  // namespace
 
 void run_parts(int parts, void (*body)(void* context, int part), void* context) {
-    if (parts == 1 || is_forked_child.load() || omp_in_parallel()) {
-        for (int part = 0; part < parts; ++part) body(context, part);
-        return;
+    if (parts > 1 && !is_working && !is_forked_child.load() && !omp_in_parallel()) {
+        if (!neighbours.are_expected()) return run_on_torchs_threads(parts, body, context);
+        if (run_on_our_team(parts, body, context)) return;
     }
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
     for (int part = 0; part < parts; ++part) body(context, part);
-}
-
-FlushSubnormals::FlushSubnormals(bool is_wanted) : is_wanted_(is_wanted) {
-    if (!is_wanted_) return;
-    before_ = read_control();
-    write_control(before_ | kFlush);
-}
-
-FlushSubnormals::~FlushSubnormals() {
-    if (is_wanted_) write_control(before_);
 }
 
 }  // namespace gatewise

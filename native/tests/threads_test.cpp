@@ -1,0 +1,138 @@
+// Work in parts: every part is done once, whoever calls, from wherever, with the caller's floating-point control word.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#include "neighbours.hpp"
+#include "subnormals.hpp"
+#include "team.hpp"
+#include "threads.hpp"
+
+namespace {
+
+using namespace gatewise;
+
+void require(bool is_true, const char* what) {
+    if (is_true) return;
+    std::fprintf(stderr, "threads_test: %s\n", what);
+    std::exit(1);
+}
+
+struct Counts {
+    std::array<std::atomic<int>, 8> of_part{};
+
+    void add(int part) { of_part[static_cast<std::size_t>(part)].fetch_add(1); }
+
+    bool are(int expected, int parts) const {
+        for (int part = 0; part < 8; ++part) {
+            if (of_part[static_cast<std::size_t>(part)].load() != (part < parts ? expected : 0)) return false;
+        }
+        return true;
+    }
+};
+
+void count(void* counts, int part) { static_cast<Counts*>(counts)->add(part); }
+
+void test_team_does_every_part_once() {
+    Team* const team = new Team;
+    for (int call = 0; call < 3000; ++call) {
+        const int parts = 2 + call % 7;
+        Counts counts;
+        require(team->run(parts, count, &counts), "an idle team refuses a call");
+        require(counts.are(1, parts), "a part was done twice, or not at all");
+    }
+}
+
+void test_team_refuses_a_second_caller() {
+    Team* const team = new Team;
+    struct Inner {
+        Team* team;
+        std::atomic<int> refused{0};
+    } inner{team};
+    const auto body = [](void* context, int) {
+        Inner& of = *static_cast<Inner*>(context);
+        Counts counts;
+        bool is_taken = true;
+        std::thread([&] { is_taken = of.team->run(2, count, &counts); }).join();
+        of.refused += !is_taken && counts.are(0, 2);
+    };
+    require(team->run(3, body, &inner), "an idle team refuses a call");
+    require(inner.refused == 3, "a team at work takes a second call");
+}
+
+void test_team_computes_as_its_caller_does() {
+    Team* const team = new Team;
+    const FlushSubnormals flush(true);
+    struct Seen {
+        unsigned long long expected = read_control();
+        std::atomic<int> same{0};
+    } seen;
+    const auto body = [](void* context, int) {
+        Seen& of = *static_cast<Seen*>(context);
+        of.same += read_control() == of.expected;
+    };
+    require(team->run(6, body, &seen) && seen.same == 6, "a thread of the team has another control word than the caller");
+}
+
+void test_calls_from_several_threads_and_from_within_calls() {
+    std::vector<std::thread> callers;
+    for (int k = 0; k < 3; ++k) {
+        callers.emplace_back([] {
+            for (int call = 0; call < 300; ++call) {
+                Counts outer, inner;
+                run_parts(3, [&](int part) {
+                    outer.add(part);
+                    run_parts(2, [&](int of_inner) { inner.add(of_inner); });
+                });
+                require(outer.are(1, 3) && inner.are(3, 2), "a part was done twice, or not at all");
+            }
+        });
+    }
+    for (std::thread& caller : callers) caller.join();
+}
+
+void test_forked_child_does_its_work() {
+    const pid_t child = fork();
+    if (child == 0) {
+        Counts counts;
+        run_parts(4, [&](int part) { counts.add(part); });
+        _exit(counts.are(1, 4) ? 0 : 1);
+    }
+    int status = 1;
+    require(waitpid(child, &status, 0) == child && status == 0, "a forked child did not do its parts");
+}
+
+void test_neighbours_are_expected_after_a_call_that_was_held_up() {
+    using std::chrono::milliseconds;
+    Neighbours neighbours;
+    Neighbours::Clock::time_point now = Neighbours::Clock::now();
+    neighbours.judge(milliseconds(10), milliseconds(12), now);
+    require(!neighbours.are_expected(now), "parts that end together show neighbours");
+    neighbours.judge(milliseconds(1), milliseconds(9), now);
+    require(neighbours.are_expected(now + milliseconds(99)), "a call that was held up shows no neighbours");
+    require(!neighbours.are_expected(now + milliseconds(101)), "neighbours are expected for ever");
+    now += milliseconds(101);
+    neighbours.judge(milliseconds(1), milliseconds(9), now);
+    require(neighbours.are_expected(now + milliseconds(199)), "neighbours that stay are not expected for longer");
+    neighbours.judge(milliseconds(1), milliseconds(1), now);
+    neighbours.judge(milliseconds(1), milliseconds(9), now);
+    require(!neighbours.are_expected(now + milliseconds(101)), "neighbours that left are expected for longer");
+}
+
+}  // namespace
+
+int main() {
+    test_team_does_every_part_once();
+    test_team_refuses_a_second_caller();
+    test_team_computes_as_its_caller_does();
+    test_calls_from_several_threads_and_from_within_calls();
+    test_forked_child_does_its_work();
+    test_neighbours_are_expected_after_a_call_that_was_held_up();
+    return 0;
+}
