@@ -43,7 +43,7 @@ struct Exponential<F64> {
 
 template <class V>
 struct Reduced {
-    Bits<V> k;
+    V k;
     V expm1_r;
 };
 
@@ -62,15 +62,14 @@ GATEWISE_INLINE Reduced<V> reduce(V x) {
     V q = splat<V>(E::kCoefficients[num_coefficients - 1]);
     for (int i = num_coefficients - 2; i >= 0; --i) q = fma(q, r, splat<V>(E::kCoefficients[i]));
     q = fma(q, r, splat<V>(Scalar<V>(0.5)));
-    return {reinterpret_cast<Bits<V>>(shifted) - reinterpret_cast<Bits<V>>(round), fma(r * r, q, r)};
+    return {k, fma(r * r, q, r)};
 }
 
-// x in [kLowest, kHighest] or NaN. 2^k is applied in two halves: neither leaves the normal numbers when the result does.
+// x in [kLowest, kHighest] or NaN.
 template <class V>
 GATEWISE_INLINE V exp_in_range(V x) {
     const Reduced<V> reduced = reduce(x);
-    const Bits<V> half = reduced.k >> 1;
-    return (Scalar<V>(1) + reduced.expm1_r) * power_of_two<V>(half) * power_of_two<V>(reduced.k - half);
+    return times_power_of_two(Scalar<V>(1) + reduced.expm1_r, reduced.k);
 }
 
 // Error below 1.1 ULP (float and double), every x: the range ends where exp rounds to 0 and to inf.
@@ -94,7 +93,7 @@ template <class V>
 GATEWISE_INLINE V tanh(V x) {
     const V magnitude = at_most(absolute(x), Exponential<V>::kTanhEnd);
     const Reduced<V> reduced = reduce(Scalar<V>(-2) * magnitude);
-    const V scale = power_of_two<V>(reduced.k);
+    const V scale = power_of_two(reduced.k);
     const V m = fma(scale, reduced.expm1_r, scale - Scalar<V>(1));
     return copy_sign(m / (Scalar<V>(2) + m), x);
 }

@@ -175,21 +175,72 @@ GATEWISE_INLINE V copy_sign(V magnitude, V sign) {
     return reinterpret_cast<V>((reinterpret_cast<Bits<V>>(magnitude) & ~mask) | (reinterpret_cast<Bits<V>>(sign) & mask));
 }
 
+// Where one operand is NaN, x86 returns the second and ARM the NaN. (maskz with all lanes: the plain ones leave an operand undefined, and GCC 12
+// warns of it.)
+#if defined(__AVX512F__)
+GATEWISE_INLINE F32 maximum(F32 a, F32 b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
+GATEWISE_INLINE F64 maximum(F64 a, F64 b) { return _mm512_maskz_max_pd(0xFF, a, b); }
+GATEWISE_INLINE F32 minimum(F32 a, F32 b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
+GATEWISE_INLINE F64 minimum(F64 a, F64 b) { return _mm512_maskz_min_pd(0xFF, a, b); }
+#elif defined(__AVX2__)
+GATEWISE_INLINE F32 maximum(F32 a, F32 b) { return _mm256_max_ps(a, b); }
+GATEWISE_INLINE F64 maximum(F64 a, F64 b) { return _mm256_max_pd(a, b); }
+GATEWISE_INLINE F32 minimum(F32 a, F32 b) { return _mm256_min_ps(a, b); }
+GATEWISE_INLINE F64 minimum(F64 a, F64 b) { return _mm256_min_pd(a, b); }
+#elif defined(__ARM_NEON)
+GATEWISE_INLINE F32 maximum(F32 a, F32 b) { return vmaxq_f32(a, b); }
+GATEWISE_INLINE F64 maximum(F64 a, F64 b) { return vmaxq_f64(a, b); }
+GATEWISE_INLINE F32 minimum(F32 a, F32 b) { return vminq_f32(a, b); }
+GATEWISE_INLINE F64 minimum(F64 a, F64 b) { return vminq_f64(a, b); }
+#endif
+
 // max(v, low) and min(v, high), with NaN in v kept.
 template <class V>
 GATEWISE_INLINE V at_least(V v, Scalar<V> low) {
-    return v < low ? splat<V>(low) : v;
+    return maximum(splat<V>(low), v);
 }
 
 template <class V>
 GATEWISE_INLINE V at_most(V v, Scalar<V> high) {
-    return v > high ? splat<V>(high) : v;
+    return minimum(splat<V>(high), v);
 }
 
-// 2^n for every n of a normal number.
+// v * 2^k, rounded once, for whole numbers k within twice the exponents of normal numbers. AVX-512 has an instruction for it; elsewhere 2^k is
+// applied in two halves, of which neither leaves the normal numbers when the result does not.
+#if defined(__AVX512F__)
+GATEWISE_INLINE F32 times_power_of_two(F32 v, F32 k) { return _mm512_maskz_scalef_ps(0xFFFF, v, k); }
+GATEWISE_INLINE F64 times_power_of_two(F64 v, F64 k) { return _mm512_maskz_scalef_pd(0xFF, v, k); }
+#else
+// Of a whole number below 2^(mantissa bits - 1): adding 1.5 * 2^(mantissa bits) leaves it in the lowest bits.
+template <class V>
+GATEWISE_INLINE Bits<V> to_integer(V k) {
+    const V shift = splat<V>(Scalar<V>(3LL << (Traits<V>::kMantissaBits - 1)));
+    return reinterpret_cast<Bits<V>>(k + shift) - reinterpret_cast<Bits<V>>(shift);
+}
+
 template <class V>
 GATEWISE_INLINE V power_of_two(Bits<V> n) {
     return reinterpret_cast<V>((n + Traits<V>::kExponentBias) << Traits<V>::kMantissaBits);
 }
+
+template <class V>
+GATEWISE_INLINE V times_power_of_two(V v, V k) {
+    const Bits<V> n = to_integer(k), half = n >> 1;
+    return v * power_of_two<V>(half) * power_of_two<V>(n - half);
+}
+#endif
+
+// 2^k for the whole numbers k of normal numbers.
+#if defined(__AVX512F__)
+template <class V>
+GATEWISE_INLINE V power_of_two(V k) {
+    return times_power_of_two(splat<V>(1), k);
+}
+#else
+template <class V>
+GATEWISE_INLINE V power_of_two(V k) {
+    return power_of_two<V>(to_integer(k));
+}
+#endif
 
 }  // namespace gatewise::GATEWISE_LEVEL
