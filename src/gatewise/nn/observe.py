@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from threading import Lock
 from types import MethodType
 from typing import Any
@@ -19,6 +20,7 @@ from gatewise.nn.composite import Run, run_composite
 from gatewise.nn.layers import RecurrentLayer
 from gatewise.nn.native import NativeRun, TotalGradients, run_native
 from gatewise.nn.paths import choose_path
+from gatewise.nn.weights import layer_weights, num_directions
 
 OnRun = Callable[[str, RNNBase, Run], None]
 
@@ -88,7 +90,7 @@ class _ObservedForward:
 
     def __init__(self, layer: RNNBase) -> None:
         self.layer = layer
-        self.signature = inspect.signature(type(layer).forward)
+        self.signature = _signature(type(layer).forward)
         self.observers: list[Observer] = []
         self.forward_before = layer.__dict__.get("forward")
         self._run: Callable[..., Any] = self._call
@@ -101,13 +103,13 @@ class _ObservedForward:
     def _call(self, *arguments: Any, **keywords: Any) -> Any:
         layer = self.layer
         given = self.signature.bind(layer, *arguments, **keywords).arguments
-        call = _with_differentiable_start(
-            read_call(layer, given["input"], given.get("hx"), given.get("lengths")),
-        )
+        call = read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
         observers = tuple(self.observers)
         is_native = all(observer.on_native for observer in observers) and choose_path(layer, call) == "native"
         if isinstance(layer, RecurrentLayer):
             layer.path = "native" if is_native else "composite"
+        if torch.is_grad_enabled() and not (is_native and _reaches_every_layer(layer, call)):
+            call = _with_differentiable_start(call)
         run = _run_native(layer, call, observers) if is_native else _run_composite(layer, call, observers)
         return hand_back(call, run.output, run.final)
 
@@ -115,6 +117,9 @@ class _ObservedForward:
         """Give the copy of a watched layer its own forward: the watch does not travel."""
         copied = memo.get(id(self.layer))
         return self if copied is None else MethodType(type(copied).forward, copied)
+
+
+_signature = cache(inspect.signature)  # takes some 10 us
 
 
 def _run_native(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> NativeRun:
@@ -156,10 +161,14 @@ def _unwatch(layer: RNNBase, observer: Observer) -> None:
             layer.__dict__["forward"] = forward.forward_before
 
 
+def _reaches_every_layer(layer: RNNBase, call: Call) -> bool:
+    """Whether backward goes through all layers, each one node on the native path, as it does if the first needs it."""
+    first = layer_weights(layer, slice(0, num_directions(layer)))
+    return call.data.requires_grad or any(weight.requires_grad for weight in first)
+
+
 def _with_differentiable_start(call: Call) -> Call:
     """Let the initial states require grad, so that every state has a gradient even where all parameters are frozen."""
-    if not torch.is_grad_enabled():
-        return call
     return replace(
         call, initial=call.initial.map(lambda state: state if state.requires_grad else state.detach().requires_grad_())
     )
