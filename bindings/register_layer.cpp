@@ -29,7 +29,7 @@ struct Layer {
     Cell cell;
     Sizes size;
     bool is_double;
-    int parts;
+    int parts, product_parts;
 
     Layer(int cell_number, bool is_double_, Stride T, Stride N, Stride I, Stride H, Stride P, int max_threads)
         : size{.T = T, .N = N, .I = I, .H = H, .P = P > 0 ? P : H, .has_projection = P > 0}, is_double(is_double_) {
@@ -42,6 +42,7 @@ struct Layer {
         cell = static_cast<Cell>(cell_number);
         if (P > 0 && cell != Cell::lstm) throw std::invalid_argument("P must be 0 for every cell but the LSTM, got " + std::to_string(P));
         parts = parts_of(size, cell, max_threads);
+        product_parts = product_parts_of(size, cell, max_threads);
     }
 };
 
@@ -61,7 +62,7 @@ Stride backward_work(const Layer& layer) {
 }
 
 Stride products_work(const Layer& layer) {
-    return by_type(layer, [&]<class T>(T) { return products_work_of<T>(kernels(), layer.cell, layer.size, layer.parts); });
+    return by_type(layer, [&]<class T>(T) { return products_work_of<T>(kernels(), layer.cell, layer.size, layer.product_parts); });
 }
 
 Steps steps_of(bool is_reverse, Address lengths, Address offsets) {
@@ -151,7 +152,7 @@ void products(const Layer& layer, bool is_reverse, Address lengths, Address offs
             .work = pointer<T>(work),
         };
         const nb::gil_scoped_release released;
-        run_products(kernels(), layer.cell, call, layer.parts);
+        run_products(kernels(), layer.cell, call, layer.product_parts);
     });
 }
 

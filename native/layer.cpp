@@ -44,14 +44,22 @@ void run_sequences(const Call& call, int parts, Pack pack, Run run) {
     });
 }
 
+// How many of `most` threads a product with `columns` columns for each row of the weights and step is worth: below some million
+// multiplications waking a second one costs more than it brings.
+int threads_worth(const Sizes& size, Cell cell, std::ptrdiff_t columns, std::ptrdiff_t most) {
+    constexpr double kWorthAThread = 1.5e6;
+    const double work = static_cast<double>(blocks_of(cell) * size.T * size.N) * static_cast<double>(size.H * columns);
+    return static_cast<int>(std::max<std::ptrdiff_t>(1, std::min(most, static_cast<std::ptrdiff_t>(std::min(work / kWorthAThread, 1e6)))));
+}
+
 }  // namespace
 
 int parts_of(const Sizes& size, Cell cell, int max_threads) {
-    // Below some million multiplications waking a second thread costs more than it brings.
-    constexpr double kWorthAThread = 1.5e6;
-    const double work = static_cast<double>(blocks_of(cell) * size.T * size.N) * static_cast<double>(size.H * (size.I + size.P));
-    const auto worth = static_cast<std::ptrdiff_t>(std::min(work / kWorthAThread, 1e6));
-    return static_cast<int>(std::max<std::ptrdiff_t>(1, std::min({static_cast<std::ptrdiff_t>(max_threads), size.N, worth})));
+    return threads_worth(size, cell, size.I + size.P, std::min(static_cast<std::ptrdiff_t>(max_threads), size.N));
+}
+
+int product_parts_of(const Sizes& size, Cell cell, int max_threads) {
+    return threads_worth(size, cell, 2 * size.I + size.P, max_threads);
 }
 
 template <class T>

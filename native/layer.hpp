@@ -5,8 +5,10 @@
 
 namespace gatewise {
 
-// How many parts the batch is split into, from the sizes and the number of threads that may be used.
+// How many parts a call is split into, from the sizes and the number of threads that may be used: forward and backward by sequences, the
+// products by rows of dW.
 int parts_of(const Sizes& size, Cell cell, int max_threads);
+int product_parts_of(const Sizes& size, Cell cell, int max_threads);
 
 // Elements of T of the workspace for so many parts.
 template <class T>

@@ -58,8 +58,9 @@ class RecurrentLayer(RNNBase):
             If lengths are not integers.
         """
         call = read_call(self, input, hx, lengths)
-        self.path = choose_path(self, call)
-        return hand_back(call, *run(self.path, self, call))
+        path = choose_path(self, call)
+        self.__dict__["path"] = path  # Module.__setattr__ looks through parameters, buffers and modules first
+        return hand_back(call, *run(path, self, call))
 
     def trace(self, x: Tensor | PackedSequence, hx: HiddenState | None = None, lengths: Lengths | None = None) -> Trace:
         """Run the layer and return every state and gate; arguments as in `forward`.

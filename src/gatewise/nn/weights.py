@@ -84,10 +84,12 @@ def _weight_names(suffix: str, has_bias: bool, has_projection: bool) -> tuple[st
 
 def have_their_shapes(weights: list[Tensor], layer: RNNBase, row: int) -> bool:
     """Whether the weights of one row of the L*D axis have the shapes that the kernels, which see addresses, rely on."""
-    directions, state_size = num_directions(layer), layer.proj_size or layer.hidden_size
+    directions, state_size, size = num_directions(layer), layer.proj_size or layer.hidden_size, layer.hidden_size
     inputs = layer.input_size if row < directions else directions * state_size
-    stacked = equations_of(layer).num_blocks * layer.hidden_size
-    expected: list[tuple[int, ...]] = [(stacked, inputs), (stacked, state_size)]
-    expected += [(stacked,), (stacked,)] if layer.bias else []
-    expected += [(layer.proj_size, layer.hidden_size)] if layer.proj_size else []
-    return all(weight.shape == shape for weight, shape in zip(weights, expected, strict=True))
+    stacked = equations_of(layer).num_blocks * size
+    w_ih, w_hh, *more = weights
+    if w_ih.shape != (stacked, inputs) or w_hh.shape != (stacked, state_size):
+        return False
+    if layer.proj_size and more.pop().shape != (layer.proj_size, size):
+        return False
+    return all(bias.shape == (stacked,) for bias in more)
