@@ -108,20 +108,22 @@ void test_forked_child_does_its_work() {
     require(waitpid(child, &status, 0) == child && status == 0, "a forked child did not do its parts");
 }
 
-void test_neighbours_are_expected_after_a_call_that_was_held_up() {
+void test_neighbours_are_expected_after_calls_that_were_held_up() {
     using std::chrono::milliseconds;
     Neighbours neighbours;
     Neighbours::Clock::time_point now = Neighbours::Clock::now();
-    neighbours.judge(milliseconds(10), milliseconds(12), now);
-    require(!neighbours.are_expected(now), "parts that end together show neighbours");
-    neighbours.judge(milliseconds(1), milliseconds(9), now);
-    require(neighbours.are_expected(now + milliseconds(99)), "a call that was held up shows no neighbours");
+    const auto see = [&](int last, int later) {
+        now += milliseconds(later);
+        neighbours.judge(milliseconds(1), milliseconds(last), now);
+    };
+    see(1, 0), see(9, 5), see(1, 5), see(9, 31);
+    require(!neighbours.are_expected(now), "calls held up far apart show neighbours");
+    see(9, 10);
+    require(neighbours.are_expected(now + milliseconds(99)), "two calls held up in a moment show no neighbours");
     require(!neighbours.are_expected(now + milliseconds(101)), "neighbours are expected for ever");
-    now += milliseconds(101);
-    neighbours.judge(milliseconds(1), milliseconds(9), now);
+    see(9, 101), see(9, 10);
     require(neighbours.are_expected(now + milliseconds(199)), "neighbours that stay are not expected for longer");
-    neighbours.judge(milliseconds(1), milliseconds(1), now);
-    neighbours.judge(milliseconds(1), milliseconds(9), now);
+    see(1, 301), see(9, 40), see(9, 10);
     require(!neighbours.are_expected(now + milliseconds(101)), "neighbours that left are expected for longer");
 }
 
@@ -133,6 +135,6 @@ int main() {
     test_team_computes_as_its_caller_does();
     test_calls_from_several_threads_and_from_within_calls();
     test_forked_child_does_its_work();
-    test_neighbours_are_expected_after_a_call_that_was_held_up();
+    test_neighbours_are_expected_after_calls_that_were_held_up();
     return 0;
 }

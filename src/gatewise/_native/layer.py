@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import gatewise._core as _core
+from gatewise._native.scratch import scratch
 
 CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 _NOTHING = (0, 0, 0)
@@ -225,8 +226,7 @@ class DirectionKernel:
         )
 
     def _workspace(self, elements: int) -> Tensor:
-        """Let torch allocate, and account for, what the kernels work in; its memory is aligned to 64 bytes."""
-        return torch.empty(elements, dtype=self._dtype, device="cpu")
+        return scratch("workspace", elements, self._dtype)
 
 
 def address_of(tensor: Tensor | None) -> int:

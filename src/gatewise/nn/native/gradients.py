@@ -91,7 +91,7 @@ def _through_time(
     traced = given[3:]
     gate_cotangent = traced[d] if traced else None
     cell_cotangent = traced[plan.num_directions + d] if traced and has_cell_state else None
-    da = y.new_empty(*rows, plan.gradient_size)
+    da = _native.scratch("preactivation gradients", y[..., 0].numel() * plan.gradient_size, y.dtype).view(*rows, -1)
     wants_all = any(not total.are_norms_only for total in plan.totals)
     wants_norms = any(total.are_norms_only for total in plan.totals)
     grad_h = y.new_empty(*rows, plan.state_size) if wants_all or plan.proj_size else None
