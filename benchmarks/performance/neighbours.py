@@ -8,7 +8,7 @@ would be torch's own parallel operator, with its own wait.
 
 from __future__ import annotations
 
-import math
+import random
 import signal
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 import torch
 from torch.nn import RNNBase
 
-from gatewise.bench import GRID, JOBS, Claim, Contestant, Job, LayerPair, Point, take_turns
+from gatewise.bench import GRID, JOBS, Claim, Job, LayerPair, Point
 from performance.table import Part, Table
 
 TARGETS = {1: 2.5, 2: 4.0}
@@ -73,42 +73,42 @@ def job_of(pair: LayerPair, layer: RNNBase, job: Job) -> Callable[[], object]:
     return train
 
 
-def seconds_of(run: Callable[[], object]) -> float:
-    run()
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def repeated(run: Callable[[], object], times: int) -> Callable[[], None]:
-    def runs() -> None:
-        for _ in range(times):
+def seconds_of_a_run(run: Callable[[], object], neighbours: list[subprocess.Popen[bytes]]) -> float:
+    """Return the mean over as many runs as a turn takes; torch.nn may need a second for one step."""
+    with let_go(neighbours):
+        run()
+        num_runs, start = 0, time.perf_counter()
+        while time.perf_counter() - start < TURN_S:
             run()
-
-    return runs
+            num_runs += 1
+        return (time.perf_counter() - start) / num_runs
 
 
 def measure_point(part: Part, pair: LayerPair, job: Job, neighbours: list[subprocess.Popen[bytes]]) -> Point:
     pair.contestants(job)  # they agree
     runs = {"torch.nn": job_of(pair, pair.theirs, job), "gatewise": job_of(pair, pair.ours, job)}
-    times = {name: math.ceil(TURN_S / seconds_of(run)) for name, run in runs.items()}
-    contestants = [
-        Contestant(f"{name}, {n} busy" if n else name, repeated(run, times[name]), lambda n=n: let_go(neighbours[:n]))
-        for name, run in runs.items()
-        for n in (0, *TARGETS)
-    ]
-    samples = take_turns(contestants, part.pace)
+    turns = [(name, number) for name in runs for number in (0, *TARGETS)]
+    samples: dict[str, list[float]] = {label(*turn): [] for turn in turns}
+    shuffle = random.Random(0).shuffle
+    for _ in range(part.pace.min_rounds):
+        shuffle(turns)
+        for name, number in turns:
+            samples[label(name, number)].append(seconds_of_a_run(runs[name], neighbours[:number]))
     return Point(
         cell=part.cell,
         size=pair.size,
         job=job,
-        samples={name: [s / times[name.split(",")[0]] for s in taken] for name, taken in samples.items()},
+        samples=samples,
         claims=tuple(
-            Claim(of=f"{name}, {n} busy", over=name, bound="at most", target=target if is_ours else None)
+            Claim(of=label(name, n), over=name, bound="at most", target=target if is_ours else None)
             for name, is_ours in (("gatewise", True), ("torch.nn", False))
             for n, target in TARGETS.items()
         ),
     )
+
+
+def label(name: str, num_busy: int) -> str:
+    return f"{name}, {num_busy} busy" if num_busy else name
 
 
 def measure(part: Part) -> Iterator[Point]:

@@ -26,7 +26,7 @@ _kept = _Kept()
 
 
 def scratch(use: Use, elements: int, dtype: torch.dtype) -> Tensor:
-    """Return memory (elements,), aligned to 64 bytes, whatever it holds; the thread's next call for `use` gets it too."""
+    """Return memory (elements,), aligned to 64 bytes, whatever it holds; the next call for `use` gets it too."""
     tensor = _kept.tensors.get((use, dtype))
     if tensor is None or tensor.numel() < elements:
         tensor = torch.empty(elements, dtype=dtype, device="cpu")
