@@ -9,7 +9,7 @@ from html import escape
 from gatewise.bench import Point, judge
 from gatewise.report.colours import NEUTRAL, colour
 
-ROW, LEFT, RIGHT, TOP, BOTTOM = 18, 150, 20, 40, 40  # px
+ROW, LEFT, RIGHT, TOP, BOTTOM = 18, 165, 20, 40, 40  # px
 WIDTH_OF_PANEL = 300
 TICKS = (0.5, 1, 2, 5, 10, 20, 50)
 

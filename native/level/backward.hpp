@@ -132,10 +132,14 @@ struct BackwardKernel {
             sum += wide * wide;
         }
 
+        // Halves added to halves: one after the other, sixteen lanes would wait for each other longer than the row takes.
         double root() const {
-            double total = 0;
-            for (int lane = 0; lane < kLanes<V>; ++lane) total += sum[lane];
-            return __builtin_sqrt(total);
+            double lanes[kLanes<V>];
+            __builtin_memcpy(lanes, &sum, sizeof lanes);
+            for (int half = kLanes<V> / 2; half > 0; half /= 2) {
+                for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+            }
+            return __builtin_sqrt(lanes[0]);
         }
     };
 

@@ -8,7 +8,7 @@ from scipy import stats
 from gatewise.compare.matching import MatchedSize
 from gatewise.compare.search import choose_learning_rate
 from gatewise.compare.statistics import summarise, welch_interval
-from gatewise.compare.verdict import decide
+from gatewise.compare.verdict import decide, explain
 from gatewise.records import Baseline, Run, TaskFacts
 from gatewise.tasks import Metric
 
@@ -164,6 +164,12 @@ def test_reasons_hold_the_horizon_against_the_needed_lag():
         "LSTM reached a mean score of 1; its gradient reaches back 20 steps after training (before: 5), "
         "less than the 30 that the task needs."
     )
+
+
+def test_horizon_of_one_is_a_step_and_no_steps():
+    runs = [run_of("RNN", seed, 0.5, horizon=1) for seed in range(3)]
+    summary = summarise("RNN", runs, MatchedSize(8, 100))
+    assert "reaches back 1 step after training" in explain(summary, runs, task_facts())
 
 
 def test_metric_sorts_the_best_first_and_what_is_not_finite_last():

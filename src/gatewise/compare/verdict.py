@@ -74,8 +74,8 @@ def explain(summary: CellSummary, runs: Sequence[Run], task: TaskFacts) -> str:
     horizon = summary.horizon
     if horizon is None or not math.isfinite(summary.mean_score):
         return f"{summary.cell} {outcome}."
-    reach = f"at least {horizon:g}" if summary.horizon_is_censored else f"{horizon:g}"
-    text = f"{summary.cell} {outcome}; its gradient reaches back {reach} steps after training"
+    reach = f"{'at least ' if summary.horizon_is_censored else ''}{horizon:g} {'step' if horizon == 1 else 'steps'}"
+    text = f"{summary.cell} {outcome}; its gradient reaches back {reach} after training"
     before = [run.horizon_before for run in runs if run.cell == summary.cell and run.horizon_before is not None]
     if before:
         text += f" (before: {sorted(before)[len(before) // 2]})"

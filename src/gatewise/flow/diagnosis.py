@@ -151,7 +151,8 @@ def _headline(diagnosis: Diagnosis) -> str:
         "steps back",
         Verdict.VANISHING: f"no gradient reaches {title}"
         if math.isnan(flow.horizon)
-        else f"in {title}, the gradient reaches back {flow.horizon:g} steps where {flow.needed_lag:g} are needed",
+        else f"in {title}, the gradient reaches back {flow.horizon:g} {'step' if flow.horizon == 1 else 'steps'} "
+        f"where {flow.needed_lag:g} are needed",
         Verdict.HEALTHY: _healthy(diagnosis),
     }[diagnosis.verdict]
 
