@@ -6,7 +6,7 @@
 
 namespace gatewise {
 
-// Told by calls whose parts, alike in size, did not end together.
+// Told by calls of which a thread was put aside: it was late, or did not compute all the time.
 class Neighbours {
 public:
     using Clock = std::chrono::steady_clock;
@@ -15,11 +15,14 @@ public:
         return now.time_since_epoch().count() < until_.load(std::memory_order_relaxed);
     }
 
-    // A call's first and last part ended so long after it began. One call may be held up by chance; two within a moment are not. Each time again,
-    // neighbours are expected for twice as long: looking whether they left costs calls that are held up.
-    void judge(Clock::duration first, Clock::duration last, Clock::time_point time = Clock::now()) {
+    // Whether a thread that computed for so long was put aside for long: by chance it never is for more than half of it and a millisecond.
+    static bool holds_up(Clock::duration aside, Clock::duration computed) { return aside > computed / 2 + std::chrono::milliseconds(1); }
+
+    // One call may be held up by chance; two within a moment are not. Each time again, neighbours are expected for twice as long: looking whether
+    // they left costs calls that are held up.
+    void judge(bool is_held_up, Clock::time_point time = Clock::now()) {
         const Count now = time.time_since_epoch().count(), pause = patience_.load(std::memory_order_relaxed);
-        if (last <= first + first / 2 + std::chrono::milliseconds(1)) {
+        if (!is_held_up) {
             if (now - held_up_.load(std::memory_order_relaxed) > kMoment.count()) patience_.store(kShortest.count(), std::memory_order_relaxed);
         } else if (now - held_up_.exchange(now, std::memory_order_relaxed) <= kMoment.count()) {
             until_.store(now + pause, std::memory_order_relaxed);

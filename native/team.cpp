@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <system_error>
 #include <thread>
 
 #include "subnormals.hpp"
@@ -51,7 +52,7 @@ bool Team::run(int parts, void (*body)(void* context, int part), void* context) 
     parts_undone_.store(parts, std::memory_order_relaxed);
     const std::uint32_t call = calls_.load(std::memory_order_relaxed) + 1;
     offer_.store({call, static_cast<std::uint32_t>(parts)}, std::memory_order_release);
-    calls_.store(call, std::memory_order_release);
+    calls_.store(call);  // sequentially consistent: notify looks whether anybody sleeps
     calls_.notify_all();
     while (work_on_one_part()) {
     }
@@ -76,13 +77,18 @@ bool Team::work_on_one_part() {
     return true;
 }
 
-// Signals are for the threads that the program knows: without this, Ctrl-C could end in one of ours.
+// Where the system has no thread for us, the caller does more of the parts, or all. Signals are for the threads that the program knows: without
+// the mask, Ctrl-C could end in one of ours. Those of a fault belong to the thread that made it.
 void Team::start_threads(int count) {
     if (num_threads_ >= count) return;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    for (; num_threads_ < count; ++num_threads_) std::thread([this] { serve(); }).detach();
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&blocked, fault);
+    pthread_sigmask(SIG_BLOCK, &blocked, &before);
+    try {
+        for (; num_threads_ < count; ++num_threads_) std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {
+    }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

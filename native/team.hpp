@@ -23,6 +23,8 @@ private:
         std::uint32_t parts_left;
     };
 
+    static_assert(std::atomic<Offer>::is_always_lock_free);
+
     bool work_on_one_part();
     void start_threads(int count);
     [[noreturn]] void serve();

@@ -134,12 +134,13 @@ Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& pl
     Argument<T> db_ih(of.wants_db_ih, flat(G * H)), db_hh(of.wants_db_hh, flat(G * H));
     Argument<T> dx(of.wants_dx, of.strided(I, of.y_order, false));
     if (of.wants_dx && of.is_dx_added) dx = Argument<T>(true, of.strided(I, of.y_order, false), plain.dx);  // what is there: the same once more
-    Argument<T> products_work = workspace(products_work_of<T>(kernels, of.cell, of.size, parts));
+    const int product_parts = parts == 1 ? 1 : parts + 3;  // they are not bound to the number of sequences
+    Argument<T> products_work = workspace(products_work_of<T>(kernels, of.cell, of.size, product_parts));
     run_products<T>(kernels, of.cell,
                     {.size = of.size, .steps = steps, .x = x.input(), .h_0 = h_0.input(), .y = y.input(), .da = da.data(), .W_ih = W_ih.data(),
                      .dW_ih = dW_ih.data(), .dW_hh = dW_hh.data(), .db_ih = db_ih.data(), .db_hh = db_hh.data(), .dx = dx.strided(),
                      .is_dx_added = of.is_dx_added, .work = products_work.data()},
-                    parts);
+                    product_parts);
     dW_ih.collect("dW_ih", results), dW_hh.collect("dW_hh", results), db_ih.collect("db_ih", results), db_hh.collect("db_hh", results);
     dx.collect("dx", results);
     return results;

@@ -112,19 +112,21 @@ void test_neighbours_are_expected_after_calls_that_were_held_up() {
     using std::chrono::milliseconds;
     Neighbours neighbours;
     Neighbours::Clock::time_point now = Neighbours::Clock::now();
-    const auto see = [&](int last, int later) {
+    const auto see = [&](bool is_held_up, int later) {
         now += milliseconds(later);
-        neighbours.judge(milliseconds(1), milliseconds(last), now);
+        neighbours.judge(is_held_up, now);
     };
-    see(1, 0), see(9, 5), see(1, 5), see(9, 31);
+    see(false, 0), see(true, 5), see(false, 5), see(true, 31);
     require(!neighbours.are_expected(now), "calls held up far apart show neighbours");
-    see(9, 10);
+    see(true, 10);
     require(neighbours.are_expected(now + milliseconds(99)), "two calls held up in a moment show no neighbours");
     require(!neighbours.are_expected(now + milliseconds(101)), "neighbours are expected for ever");
-    see(9, 101), see(9, 10);
+    see(true, 101), see(true, 10);
     require(neighbours.are_expected(now + milliseconds(199)), "neighbours that stay are not expected for longer");
-    see(1, 301), see(9, 40), see(9, 10);
+    see(false, 301), see(true, 40), see(true, 10);
     require(!neighbours.are_expected(now + milliseconds(101)), "neighbours that left are expected for longer");
+    require(Neighbours::holds_up(milliseconds(8), milliseconds(1)) && !Neighbours::holds_up(milliseconds(2), milliseconds(10)),
+            "whether a thread was put aside depends on the size of its part");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-"""Memory that is kept from call to call: enough of it, a thread's own, and usable whatever mode it was made in."""
+"""Memory that is kept from call to call: a thread's own, never lent twice, usable whatever mode it was made in."""
 
 import threading
 
@@ -7,45 +7,77 @@ import torch
 
 import gatewise as gw
 from gatewise import _native
-from gatewise._native.scratch import KEPT_BYTES, scratch
+from gatewise._native.layer import DirectionKernel
+from gatewise._native.scratch import KEPT_BYTES, lent, workspace
 
 needs_kernels = pytest.mark.skipif(_native.cpu_level() == "none", reason="there are no kernels to work in it")
 
 
-def test_scratch_is_kept_by_use_type_and_thread():
-    first = scratch("workspace", 100, torch.float32)
+def gradient_of(layer: torch.nn.GRU, x: torch.Tensor) -> torch.Tensor:
+    layer.zero_grad()
+    layer(x)[0].square().sum().backward()
+    return layer.weight_hh_l0.grad.clone()
+
+
+def test_workspace_is_kept_by_type_and_thread():
+    first = workspace(100, torch.float32)
     assert first.shape == (100,)
     assert first.data_ptr() % 64 == 0
-    assert scratch("workspace", 50, torch.float32).data_ptr() == first.data_ptr()
-    others = [scratch("workspace", 50, torch.float64), scratch("preactivation gradients", 50, torch.float32)]
-    thread = threading.Thread(target=lambda: others.append(scratch("workspace", 50, torch.float32)))
+    assert workspace(50, torch.float32).data_ptr() == first.data_ptr()
+    others = [workspace(50, torch.float64)]
+    thread = threading.Thread(target=lambda: others.append(workspace(50, torch.float32)))
     thread.start()
     thread.join()
-    assert len({first.data_ptr(), *(other.data_ptr() for other in others)}) == 4
+    assert len({first.data_ptr(), *(other.data_ptr() for other in others)}) == 3
 
 
-def test_scratch_of_a_large_call_is_not_kept():
-    large = scratch("workspace", KEPT_BYTES, torch.float64)
-    assert scratch("workspace", 10, torch.float64).data_ptr() != large.data_ptr()
+def test_lent_memory_is_kept_and_never_lent_twice():
+    with lent(100, torch.float32) as outer:
+        assert outer.shape == (100,)
+        with lent(100, torch.float32) as inner:
+            assert inner.data_ptr() != outer.data_ptr()
+    with lent(50, torch.float32) as again:
+        assert again.data_ptr() == outer.data_ptr()
+
+
+def test_memory_of_a_large_call_is_not_kept():
+    large = workspace(KEPT_BYTES, torch.float64)
+    assert workspace(10, torch.float64).data_ptr() != large.data_ptr()
 
 
 @needs_kernels
-def test_scratch_made_in_inference_mode_serves_training():
+def test_backward_between_the_kernels_of_another_backward_changes_nothing(monkeypatch):
+    """As a signal's handler may run one, in the same thread."""
+    torch.manual_seed(0)
+    layers = [gw.nn.GRU(3, 70, dtype=torch.float64) for _ in range(2)]
+    x = torch.randn(9, 5, 3, dtype=torch.float64)
+    expected = [gradient_of(layer, x) for layer in layers]
+    through_time, seen = DirectionKernel.backward, []
+
+    def interrupted(self, *arguments, **keywords):
+        through_time(self, *arguments, **keywords)
+        if not seen:
+            seen.append(None)
+            with torch.enable_grad():
+                seen.append(gradient_of(layers[1], x))
+
+    monkeypatch.setattr(DirectionKernel, "backward", interrupted)
+    assert torch.equal(gradient_of(layers[0], x), expected[0])
+    assert torch.equal(seen[1], expected[1])
+    assert not torch.equal(expected[0], expected[1])
+
+
+@needs_kernels
+def test_memory_made_in_inference_mode_serves_training():
     torch.manual_seed(0)
     layer, x = gw.nn.GRU(3, 70, dtype=torch.float64), torch.randn(9, 5, 3, dtype=torch.float64)
-
-    def gradient() -> torch.Tensor:
-        layer.zero_grad()
-        layer(x)[0].square().sum().backward()
-        return layer.weight_hh_l0.grad.clone()
-
-    expected = gradient()
+    expected = gradient_of(layer, x)
     results = []
 
     def in_a_thread_of_its_own() -> None:
         with torch.inference_mode():
             layer(x)
-        results.append(gradient())
+        results.append(gradient_of(layer, x))
 
     thread = threading.Thread(target=in_a_thread_of_its_own)
     thread.start()

@@ -145,3 +145,35 @@ def test_recorded_gradients_add_up_over_backward_passes() -> None:
         output.square().sum().backward()
     assert_close(recording[""].hidden_gradient, 2 * once, "gradient")
     assert_fails(assert_close, recording[""].hidden_gradient, once, "gradient")
+
+
+PARTLY_TRAINABLE = {
+    "one direction": (lambda: torch.nn.LSTM(5, 7, bidirectional=True), lambda name: "reverse" in name),
+    "one direction below a trainable layer": (
+        lambda: torch.nn.GRU(5, 7, num_layers=2, bidirectional=True),
+        lambda name: name.endswith("l0_reverse") or "l1" in name,
+    ),
+    "the projection alone": (lambda: torch.nn.LSTM(5, 7, proj_size=4), lambda name: "hr" in name),
+}
+
+
+@pytest.mark.parametrize("kind", PARTLY_TRAINABLE)
+def test_recorded_gradients_of_a_partly_frozen_layer_are_the_same_under_create_graph(kind: str) -> None:
+    """States that depend on no trainable weight have gradients all the same."""
+    make, is_trainable = PARTLY_TRAINABLE[kind]
+    torch.manual_seed(0)
+    layer = make().double()
+    for name, parameter in layer.named_parameters():
+        parameter.requires_grad_(is_trainable(name))
+    x = torch.randn(6, 3, 5, dtype=torch.float64)
+
+    def recorded(create_graph: bool) -> list[torch.Tensor]:
+        trainable = [parameter for parameter in layer.parameters() if parameter.requires_grad]
+        with gw.record(layer) as recording:
+            torch.autograd.grad(layer(x)[0].square().sum(), trainable, create_graph=create_graph)
+        found = recording[""]
+        return [found.hidden_gradient, *([] if found.cell_gradient is None else [found.cell_gradient])]
+
+    for actual, expected in zip(recorded(True), recorded(False), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-14)
+        assert (expected != 0).any(dim=-1).all()

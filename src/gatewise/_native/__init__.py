@@ -7,7 +7,7 @@ import torch  # noqa: F401
 import gatewise._core as _core
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
 from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients
-from gatewise._native.scratch import scratch
+from gatewise._native.scratch import lent
 from gatewise._native.stream import make_stream
 from gatewise._native.threads import num_threads, serial_in_forked_child
 
@@ -21,10 +21,10 @@ __all__ = [
     "cpu_level",
     "cpu_levels",
     "exp",
+    "lent",
     "make_stream",
     "max_ulp",
     "num_threads",
-    "scratch",
     "serial_in_forked_child",
     "sigmoid",
     "tanh",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import gatewise._core as _core
-from gatewise._native.scratch import scratch
+from gatewise._native.scratch import workspace
 
 CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 _NOTHING = (0, 0, 0)
@@ -226,7 +226,7 @@ class DirectionKernel:
         )
 
     def _workspace(self, elements: int) -> Tensor:
-        return scratch("workspace", elements, self._dtype)
+        return workspace(elements, self._dtype)
 
 
 def address_of(tensor: Tensor | None) -> int:

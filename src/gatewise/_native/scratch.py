@@ -7,29 +7,47 @@ step of one millisecond. So every thread keeps what it used last.
 from __future__ import annotations
 
 import threading
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 KEPT_BYTES = 16 * 2**20  # of each kind and dtype; what is larger computes for so long that its pages do not matter
 
-Use = Literal["workspace", "preactivation gradients"]  # what is needed at the same time
-
 
 class _Kept(threading.local):
     def __init__(self) -> None:
-        self.tensors: dict[tuple[Use, torch.dtype], Tensor] = {}
+        self.workspaces: dict[torch.dtype, Tensor] = {}
+        self.lendable: dict[torch.dtype, Tensor] = {}
 
 
 _kept = _Kept()
 
 
-def scratch(use: Use, elements: int, dtype: torch.dtype) -> Tensor:
-    """Return memory (elements,), aligned to 64 bytes, whatever it holds; the next call for `use` gets it too."""
-    tensor = _kept.tensors.get((use, dtype))
-    if tensor is None or tensor.numel() < elements:
-        tensor = torch.empty(elements, dtype=dtype, device="cpu")
-        if tensor.nbytes <= KEPT_BYTES:
-            _kept.tensors[use, dtype] = tensor
+def workspace(elements: int, dtype: torch.dtype) -> Tensor:
+    """Return memory (elements,), aligned to 64 bytes, for a single call of a kernel: the next one gets it too."""
+    tensor = _large_enough(_kept.workspaces.get(dtype), elements, dtype)
+    if tensor.nbytes <= KEPT_BYTES:
+        _kept.workspaces[dtype] = tensor
     return tensor[:elements]
+
+
+@contextmanager
+def lent(elements: int, dtype: torch.dtype) -> Iterator[Tensor]:
+    """Lend memory (elements,), aligned to 64 bytes, for several calls: nobody else gets it meanwhile.
+
+    Not even in the same thread, where a signal's handler or a finalizer may run a backward of its own between them.
+    """
+    tensor = _large_enough(_kept.lendable.pop(dtype, None), elements, dtype)
+    try:
+        yield tensor[:elements]
+    finally:
+        if tensor.nbytes <= KEPT_BYTES:
+            _kept.lendable[dtype] = tensor
+
+
+def _large_enough(tensor: Tensor | None, elements: int, dtype: torch.dtype) -> Tensor:
+    if tensor is not None and tensor.numel() >= elements:
+        return tensor
+    return torch.empty(elements, dtype=dtype, device="cpu")

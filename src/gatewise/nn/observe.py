@@ -20,7 +20,7 @@ from gatewise.nn.composite import Run, run_composite
 from gatewise.nn.layers import RecurrentLayer
 from gatewise.nn.native import NativeRun, TotalGradients, run_native
 from gatewise.nn.paths import choose_path
-from gatewise.nn.weights import layer_weights, num_directions
+from gatewise.nn.weights import given_weights, num_directions
 
 OnRun = Callable[[str, RNNBase, Run], None]
 
@@ -108,7 +108,7 @@ class _ObservedForward:
         is_native = all(observer.on_native for observer in observers) and choose_path(layer, call) == "native"
         if isinstance(layer, RecurrentLayer):
             layer.path = "native" if is_native else "composite"
-        if torch.is_grad_enabled() and not (is_native and _reaches_every_layer(layer, call)):
+        if torch.is_grad_enabled() and not (is_native and _reaches_every_state(layer, call)):
             call = _with_differentiable_start(call)
         run = _run_native(layer, call, observers) if is_native else _run_composite(layer, call, observers)
         return hand_back(call, run.output, run.final)
@@ -161,10 +161,16 @@ def _unwatch(layer: RNNBase, observer: Observer) -> None:
             layer.__dict__["forward"] = forward.forward_before
 
 
-def _reaches_every_layer(layer: RNNBase, call: Call) -> bool:
-    """Whether backward goes through all layers, each one node on the native path, as it does if the first needs it."""
-    first = layer_weights(layer, slice(0, num_directions(layer)))
-    return call.data.requires_grad or any(weight.requires_grad for weight in first)
+def _reaches_every_state(layer: RNNBase, call: Call) -> bool:
+    """Whether every state depends on something that needs a gradient, from the first step of the first layer on.
+
+    A projection does not count: c_t of the first step does not depend on it.
+    """
+    num_before_states = 4 if layer.bias else 2
+    return call.data.requires_grad or all(
+        any(weight.requires_grad for weight in given_weights(layer, row)[:num_before_states])
+        for row in range(num_directions(layer))
+    )
 
 
 def _with_differentiable_start(call: Call) -> Call:

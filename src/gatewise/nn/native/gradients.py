@@ -63,10 +63,12 @@ def gradients(
     for d in range(plan.num_directions):
         weights = plan.weights(saved.flat, d)
         kernel = plan.kernel(d, x.dtype, x.shape[-1])
-        da, grad_h = _through_time(plan, kernel, d, saved, y, initial, weights, given, grad_initial)
         needs = needs_weights[d * plan.weights_per_direction :][: plan.weights_per_direction]
         of_direction = _empty_like(weights[:4], needs)
-        kernel.products(x, initial[0], weights[0].contiguous(), y, da, of_direction, grad_x)
+        with _native.lent(y[..., 0].numel() * plan.gradient_size, y.dtype) as memory:
+            da = memory.view(*y.shape[:-1], -1)
+            grad_h = _through_time(plan, kernel, d, saved, y, initial, weights, given, grad_initial, da)
+            kernel.products(x, initial[0], weights[0].contiguous(), y, da, of_direction, grad_x)
         grad_weights += [of_direction[k] for k in range(4) if weights[k] is not None]
         if plan.proj_size:
             grad_weights.append(_projection_gradient(plan, saved, d, grad_h) if needs[-1] else None)
@@ -83,15 +85,15 @@ def _through_time(
     weights: DirectionWeights,
     given: list[Tensor | None],
     grad_initial: Initial,
-) -> tuple[Tensor, Tensor | None]:
-    """Walk back through direction `d`; return da (rows, G*H), for the GRU (rows, 4H), and where it was made dL/dh_t."""
+    da: Tensor,
+) -> Tensor | None:
+    """Walk back through direction `d`: write da (rows, G*H), for the GRU (rows, 4H); return dL/dh_t if it was made."""
     rows, size, has_cell_state = y.shape[:-1], plan.hidden_size, saved.c_0 is not None
     gates = saved.gates[d].contiguous() if saved.gates else None
     kept = saved.kept[d].contiguous() if saved.kept else None
     traced = given[3:]
     gate_cotangent = traced[d] if traced else None
     cell_cotangent = traced[plan.num_directions + d] if traced and has_cell_state else None
-    da = _native.scratch("preactivation gradients", y[..., 0].numel() * plan.gradient_size, y.dtype).view(*rows, -1)
     wants_all = any(not total.are_norms_only for total in plan.totals)
     wants_norms = any(total.are_norms_only for total in plan.totals)
     grad_h = y.new_empty(*rows, plan.state_size) if wants_all or plan.proj_size else None
@@ -118,7 +120,7 @@ def _through_time(
             total.add_norms(plan.first_row + d, norm_h, norm_c)
         elif grad_h is not None:
             total.add(plan.first_row + d, grad_h, grad_c)
-    return da, grad_h
+    return grad_h
 
 
 def _empty_like(weights: tuple[Tensor | None, ...], needs: list[bool]) -> WeightGradients:
