@@ -32,11 +32,8 @@ struct BackwardKernel {
 
     static void pack(const Backward<S>& call, int part, int parts) {
         const Layout layout(call.size, parts);
-        const Panels<V> W_hh = panels_of_W_hh(call, layout);
-        for (std::ptrdiff_t p = W_hh.count() * part / parts; p < W_hh.count() * (part + 1) / parts; ++p) W_hh.pack(p, 0, W_hh.K, call.W_hh);
-        if (!call.size.has_projection) return;
-        const Panels<V> W_hr = panels_of_W_hr(call, layout);
-        for (std::ptrdiff_t p = W_hr.count() * part / parts; p < W_hr.count() * (part + 1) / parts; ++p) W_hr.pack(p, 0, W_hr.K, call.W_hr);
+        panels_of_W_hh(call, layout).pack_share(call.W_hh, part, parts);
+        if (call.size.has_projection) panels_of_W_hr(call, layout).pack_share(call.W_hr, part, parts);
     }
 
     static Panels<V> panels_of_W_hh(const Backward<S>& call, const Layout& layout) {

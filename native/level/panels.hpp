@@ -58,6 +58,11 @@ struct Panels {
         }
     }
 
+    // A part's share of the panels, from a matrix [K,columns].
+    void pack_share(const S* matrix, int part, int parts) const {
+        for (std::ptrdiff_t p = count() * part / parts; p < count() * (part + 1) / parts; ++p) pack(p, 0, K, matrix);
+    }
+
     // A panel from a matrix [columns,K].
     void pack_transposed(std::ptrdiff_t panel, const S* matrix) const {
         pack_rows<V, 1>(matrix, columns, K, panel * kWidth, width_of(panel) / kLanes<V>, row(panel, 0));

@@ -105,7 +105,7 @@ class DirectionKernel:
             Written: c_t, or the GRU's W_hn h_{t-1} + b_hn.
         """
         w_ih, w_hh, b_ih, b_hh, w_hr = weights
-        work = self._workspace(self._core.forward_work())
+        work = workspace(self._core.forward_work(), self._dtype)
         self._core.forward(
             *self._steps,
             *_view(x),
@@ -160,7 +160,7 @@ class DirectionKernel:
         norms : ((rows,), (rows,)) float64, optional
             Written: their Euclidean norms.
         """
-        work = self._workspace(self._core.backward_work())
+        work = workspace(self._core.backward_work(), self._dtype)
         self._core.backward(
             *self._steps,
             *_view(cotangents[0], self._first),
@@ -208,7 +208,7 @@ class DirectionKernel:
             Written by direction 0, zero past each sequence's end; direction 1 adds to it.
         """
         grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh = weight_gradients
-        work = self._workspace(self._core.products_work())
+        work = workspace(self._core.products_work(), self._dtype)
         self._core.products(
             *self._steps,
             *_view(x),
@@ -224,9 +224,6 @@ class DirectionKernel:
             self._direction == 1,
             work.data_ptr(),
         )
-
-    def _workspace(self, elements: int) -> Tensor:
-        return workspace(elements, self._dtype)
 
 
 def address_of(tensor: Tensor | None) -> int:

@@ -6,10 +6,9 @@ one step, and forwards in evaluation mode or without grad mode to none.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gatewise.cells import State
 from gatewise.flow.replay import Seen
-from gatewise.nn.call import Call, read_call
+from gatewise.nn.call import Call, read_given_call
 from gatewise.nn.weights import weights_of
 
 OnBackward = Callable[[int, "dict[str, list[Seen]]"], None]
@@ -153,15 +152,9 @@ class _Hook:
         return _Hook, (None,)
 
 
-@cache
-def _signature(forward: Callable[..., Any]) -> inspect.Signature:
-    return inspect.signature(forward)
-
-
 def _detached_call(layer: RNNBase, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call:
     """Read the call as the layer did, apart from the graph and in the precision of its weights."""
-    given = _signature(type(layer).forward).bind(layer, *arguments, **keywords).arguments
-    call = read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
+    call = read_given_call(layer, arguments, keywords)
     dtype = weights_of(layer, 0).input.dtype
     return replace(
         call,

@@ -8,9 +8,11 @@ Shapes: T steps, N sequences, I inputs, H hidden units, P projection (P = H with
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,6 +87,15 @@ def read_call(
     checked_lengths = None if lengths is None else check_lengths(lengths, inputs.shape[0], inputs.shape[1], is_batched)
     initial = _initial_state(layer, hx, inputs, inputs.shape[1], is_batched)
     return Call(inputs, initial, checked_lengths, is_batched, layer.batch_first and is_batched, packed=None)
+
+
+_signature = cache(inspect.signature)  # takes some 10 us
+
+
+def read_given_call(layer: RNNBase, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call:
+    """Return the call that the layer's forward is given with these arguments; for who stands before or behind it."""
+    given = _signature(type(layer).forward).bind(layer, *arguments, **keywords).arguments
+    return read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
 
 
 def _check_batch_sizes(packed: PackedSequence) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from threading import Lock
 from types import MethodType
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import torch
 from torch.nn import Module, RNNBase
 
-from gatewise.nn.call import Call, hand_back, read_call
+from gatewise.nn.call import Call, hand_back, read_given_call
 from gatewise.nn.composite import Run, run_composite
 from gatewise.nn.layers import RecurrentLayer
 from gatewise.nn.native import NativeRun, TotalGradients, run_native
@@ -90,7 +88,6 @@ class _ObservedForward:
 
     def __init__(self, layer: RNNBase) -> None:
         self.layer = layer
-        self.signature = _signature(type(layer).forward)
         self.observers: list[Observer] = []
         self.forward_before = layer.__dict__.get("forward")
         self._run: Callable[..., Any] = self._call
@@ -102,8 +99,7 @@ class _ObservedForward:
 
     def _call(self, *arguments: Any, **keywords: Any) -> Any:
         layer = self.layer
-        given = self.signature.bind(layer, *arguments, **keywords).arguments
-        call = read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
+        call = read_given_call(layer, arguments, keywords)
         observers = tuple(self.observers)
         is_native = all(observer.on_native for observer in observers) and choose_path(layer, call) == "native"
         if isinstance(layer, RecurrentLayer):
@@ -117,9 +113,6 @@ class _ObservedForward:
         """Give the copy of a watched layer its own forward: the watch does not travel."""
         copied = memo.get(id(self.layer))
         return self if copied is None else MethodType(type(copied).forward, copied)
-
-
-_signature = cache(inspect.signature)  # takes some 10 us
 
 
 def _run_native(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> NativeRun:
