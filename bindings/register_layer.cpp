@@ -71,7 +71,7 @@ Steps steps_of(bool is_reverse, Address lengths, Address offsets) {
 
 void forward(const Layer& layer, bool is_reverse, Address lengths, Address offsets, Address x, Stride x_step, Stride x_sequence, Address h_0,
              Stride h_0_sequence, Address c_0, Stride c_0_sequence, Address W_ih, Address W_hh, Address b_ih, Address b_hh, Address W_hr,
-             Address y, Stride y_step, Stride y_sequence, Address h_n, Address c_n, Address gates, Address kept, Address work) {
+             Address y, Stride y_step, Stride y_sequence, Address h_n, Address c_n, Address kept, Address work) {
     by_type(layer, [&]<class T>(T) {
         const Forward<T> call = {
             .size = layer.size,
@@ -87,7 +87,6 @@ void forward(const Layer& layer, bool is_reverse, Address lengths, Address offse
             .y = {pointer<T>(y), y_step, y_sequence},
             .h_n = pointer<T>(h_n),
             .c_n = pointer<T>(c_n),
-            .gates = pointer<T>(gates),
             .kept = pointer<T>(kept),
             .work = pointer<T>(work),
         };
@@ -97,25 +96,23 @@ void forward(const Layer& layer, bool is_reverse, Address lengths, Address offse
 }
 
 void backward(const Layer& layer, bool is_reverse, Address lengths, Address offsets, Address dy, Stride dy_step, Stride dy_sequence,
-              Address dh_n, Stride dh_n_sequence, Address dc_n, Stride dc_n_sequence, Address dgates, Address dcells, Address h_0,
+              Stride dy_column, Address dh_n, Stride dh_n_sequence, Address dc_n, Stride dc_n_sequence, Address dkept, Address h_0,
               Stride h_0_sequence, Address c_0, Stride c_0_sequence, Address W_hh, Address W_hr, Address y, Stride y_step, Stride y_sequence,
-              Address gates, Address kept, Address da, Address dh_0, Address dc_0, Address dh, Address dc, Address dh_norm, Address dc_norm,
-              Address work) {
+              Address kept, Address da, Address dh_0, Address dc_0, Address dh, Address dc, Address dh_norm, Address dc_norm, Address work) {
     by_type(layer, [&]<class T>(T) {
         const Backward<T> call = {
             .size = layer.size,
             .steps = steps_of(is_reverse, lengths, offsets),
             .dy = {pointer<const T>(dy), dy_step, dy_sequence},
+            .dy_column = dy_column,
             .dh_n = {pointer<const T>(dh_n), 0, dh_n_sequence},
             .dc_n = {pointer<const T>(dc_n), 0, dc_n_sequence},
-            .dgates = pointer<const T>(dgates),
-            .dcells = pointer<const T>(dcells),
+            .dkept = pointer<const T>(dkept),
             .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
             .c_0 = {pointer<const T>(c_0), 0, c_0_sequence},
             .W_hh = pointer<const T>(W_hh),
             .W_hr = pointer<const T>(W_hr),
             .y = {pointer<const T>(y), y_step, y_sequence},
-            .gates = pointer<const T>(gates),
             .kept = pointer<const T>(kept),
             .da = pointer<T>(da),
             .dh_0 = pointer<T>(dh_0),
@@ -167,11 +164,11 @@ void register_layer(nb::module_& module) {
         .def("backward_work", &backward_work, "Elements of the workspace of `backward`.")
         .def("products_work", &products_work, "Elements of the workspace of `products`.")
         .def("forward", &forward, "is_reverse"_a, "lengths"_a, "offsets"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a,
-             "c_0_sequence"_a, "W_ih"_a, "W_hh"_a, "b_ih"_a, "b_hh"_a, "W_hr"_a, "y"_a, "y_step"_a, "y_sequence"_a, "h_n"_a, "c_n"_a, "gates"_a,
+             "c_0_sequence"_a, "W_ih"_a, "W_hh"_a, "b_ih"_a, "b_hh"_a, "W_hr"_a, "y"_a, "y_step"_a, "y_sequence"_a, "h_n"_a, "c_n"_a,
              "kept"_a, "work"_a, "All steps; native/recurrent.hpp says what each address is.")
-        .def("backward", &backward, "is_reverse"_a, "lengths"_a, "offsets"_a, "dy"_a, "dy_step"_a, "dy_sequence"_a, "dh_n"_a, "dh_n_sequence"_a,
-             "dc_n"_a, "dc_n_sequence"_a, "dgates"_a, "dcells"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a, "c_0_sequence"_a, "W_hh"_a, "W_hr"_a, "y"_a,
-             "y_step"_a, "y_sequence"_a, "gates"_a, "kept"_a, "da"_a, "dh_0"_a, "dc_0"_a, "dh"_a, "dc"_a, "dh_norm"_a, "dc_norm"_a, "work"_a,
+        .def("backward", &backward, "is_reverse"_a, "lengths"_a, "offsets"_a, "dy"_a, "dy_step"_a, "dy_sequence"_a, "dy_column"_a, "dh_n"_a,
+             "dh_n_sequence"_a, "dc_n"_a, "dc_n_sequence"_a, "dkept"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a, "c_0_sequence"_a, "W_hh"_a, "W_hr"_a,
+             "y"_a, "y_step"_a, "y_sequence"_a, "kept"_a, "da"_a, "dh_0"_a, "dc_0"_a, "dh"_a, "dc"_a, "dh_norm"_a, "dc_norm"_a, "work"_a,
              "The gradients of the preactivations and of the initial states; native/recurrent.hpp says what each address is.")
         .def("products", &products, "is_reverse"_a, "lengths"_a, "offsets"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "y"_a,
              "y_step"_a, "y_sequence"_a, "da"_a, "W_ih"_a, "dW_ih"_a, "dW_hh"_a, "db_ih"_a, "db_hh"_a, "dx"_a, "dx_step"_a, "dx_sequence"_a,

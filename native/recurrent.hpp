@@ -34,14 +34,14 @@ struct Strided {
     std::ptrdiff_t step, sequence;
 };
 
-// Only steps within a sequence's length are read; in padding y, gates and kept become zero. h_n, c_n: after each sequence's last step.
+// Only steps within a sequence's length are read; in padding y and kept become zero. h_n, c_n: after each sequence's last step.
 template <class T>
 struct Forward {
     Sizes size;
     Steps steps;
     Strided<const T> x;            // [T,N,I] strided
-    Strided<const T> h_0;          // [N,P] strided
-    Strided<const T> c_0;          // [N,H] strided; LSTM
+    Strided<const T> h_0;          // [N,P] strided; data null: zero
+    Strided<const T> c_0;          // [N,H] strided; data null: zero; LSTM
     const T* W_ih;                 // [G*H,I]
     const T* W_hh;                 // [G*H,P]
     const T* b_ih;                 // [G*H]; null: zero
@@ -50,8 +50,7 @@ struct Forward {
     Strided<T> y;                  // out: [T,N,P] strided
     T* h_n;                        // out: [N,P]; may be h_0, if T is 1
     T* c_n;                        // out: [N,H]; may be c_0; LSTM
-    T* gates;                      // out: [R,G*H] after the activation; null: not wanted. LSTM, GRU
-    T* kept;                       // out: [R,H] LSTM c_t, GRU W_hn h_{t-1} + b_hn; null with gates
+    T* kept;                       // out: [R,(G+1)*H] the gates after the activation, then LSTM c_t, GRU W_hn h_{t-1} + b_hn; null: not wanted
     T* work;                       // [forward_work], 64-byte aligned
 };
 
@@ -63,20 +62,19 @@ struct Backward {
     Sizes size;
     Steps steps;
     Strided<const T> dy;           // [T,N,P] strided; data null: zero
+    std::ptrdiff_t dy_column;      // the stride of dy's last axis: 1, or 0 where a row is one number
     Strided<const T> dh_n;         // [N,P] strided; data null: zero
     Strided<const T> dc_n;         // [N,H] strided; data null: zero; LSTM
-    const T* dgates;               // [R,G*H] gradients of the gates as results of their own; null: zero. LSTM, GRU
-    const T* dcells;               // [R,H] the same of c_t; null: zero. LSTM
-    Strided<const T> h_0;          // [N,P] strided
-    Strided<const T> c_0;          // [N,H] strided; LSTM
+    const T* dkept;                // [R,(G+1)*H] gradients of the gates and of the LSTM's c_t as results of their own; null: zero. LSTM, GRU
+    Strided<const T> h_0;          // [N,P] strided; data null: zero
+    Strided<const T> c_0;          // [N,H] strided; data null: zero; LSTM
     const T* W_hh;                 // [G*H,P]
     const T* W_hr;                 // [P,H]; with a projection
-    Strided<const T> y;            // [T,N,P] strided, from Forward, as are the next two
-    const T* gates;                // [R,G*H]; LSTM, GRU
-    const T* kept;                 // [R,H]; LSTM, GRU
+    Strided<const T> y;            // [T,N,P] strided, from Forward, as is the next
+    const T* kept;                 // [R,(G+1)*H]; LSTM, GRU
     T* da;                         // out: [R,G*H], GRU [R,4H]; zero in padding
-    T* dh_0;                       // out: [N,P]
-    T* dc_0;                       // out: [N,H]; LSTM
+    T* dh_0;                       // out: [N,P]; null: not wanted
+    T* dc_0;                       // out: [N,H]; null: not wanted; LSTM
     T* dh;                         // out: [R,P] dh_t; zero in padding; null: not wanted
     T* dc;                         // out: [R,H] dc_t; as dh. LSTM
     double* dh_norm;               // out: [R] Euclidean norm of dh_t; as dh
@@ -90,7 +88,7 @@ struct Products {
     Sizes size;
     Steps steps;
     Strided<const T> x;            // [T,N,I] strided
-    Strided<const T> h_0;          // [N,P] strided
+    Strided<const T> h_0;          // [N,P] strided; data null: zero
     Strided<const T> y;            // [T,N,P] strided
     const T* da;                   // [R,G*H], GRU [R,4H]
     const T* W_ih;                 // [G*H,I]

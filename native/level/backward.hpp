@@ -13,16 +13,19 @@ struct BackwardKernel {
     static constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(S)};
 
     struct Layout {
-        std::ptrdiff_t K, W_hh, W_hr, parts, part_size, m, size;
+        std::ptrdiff_t K, W_hh, W_hr, dh_0, dc_0, parts, part_size, zeros, m, size;
 
         Layout(const Sizes& of, int num_parts) {
             K = C::kBlocks * of.H;
             const std::ptrdiff_t sequences = (of.N + num_parts - 1) / num_parts;
             W_hh = 0;  // panels of [K,P]
             W_hr = W_hh + Panels<V>::size_of(K, of.P);  // panels of [P,H]
-            parts = rounded_up(W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0), kAlign);
-            // Each part: the rows of a step; dL/d(o * tanh(c_t)) [sequences,H], if it is projected.
-            m = rounded_up(sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
+            dh_0 = W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0);  // [N,P], where nobody wants it
+            dc_0 = dh_0 + of.N * of.P;  // [N,H]
+            parts = rounded_up(dc_0 + of.N * of.H, kAlign);
+            // Each part: the rows of a step; zeros; dL/d(o * tanh(c_t)) [sequences,H], if it is projected.
+            zeros = rounded_up(sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
+            m = rounded_up(zeros + zeros_of(of), kAlign);
             part_size = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);
             size = parts + num_parts * part_size;
         }
@@ -60,16 +63,20 @@ struct BackwardKernel {
         GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t H) const { store_upto(row.dm, sum, u, H); }
     };
 
-    static void run(const Backward<S>& call, const Share& share, int part, int parts) {
-        const auto& [T, N, I, H, P, has_projection] = call.size;
-        const Layout layout(call.size, parts);
+    static void run(const Backward<S>& given, const Share& share, int part, int parts) {
+        const auto& [T, N, I, H, P, has_projection] = given.size;
+        const Layout layout(given.size, parts);
+        Backward<S> call = given;
+        if (!call.dh_0) call.dh_0 = call.work + layout.dh_0;
+        if (!call.dc_0) call.dc_0 = call.work + layout.dc_0;
         S* const own = call.work + layout.parts + part * layout.part_size;
         Row* const rows = static_cast<Row*>(static_cast<void*>(own));
         const Panels<V> W_hh = panels_of_W_hh(call, layout), W_hr = panels_of_W_hr(call, layout);
 
+        zero(own + layout.zeros, zeros_of(call.size));
         start(call, share);
         for (std::ptrdiff_t s = longest_of(call.steps, share, T) - 1; s >= 0; --s) {
-            const std::ptrdiff_t count = list_rows(call, share, s, own + layout.m, rows);
+            const std::ptrdiff_t count = list_rows(call, share, s, layout, own, rows);
             for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k]);
             if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, 0, P, ToUnprojected{});
             for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k]);
@@ -81,8 +88,8 @@ struct BackwardKernel {
     static void start(const Backward<S>& call, const Share& share) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
-            copy_or_zero<S>(call.dh_n.data ? row_at(call.dh_n, n) : nullptr, call.dh_0 + n * P, P);
-            if (C::kHasCellState) copy_or_zero<S>(call.dc_n.data ? row_at(call.dc_n, n) : nullptr, call.dc_0 + n * H, H);
+            copy_or_zero(row_at(call.dh_n, n), call.dh_0 + n * P, P);
+            if (C::kHasCellState) copy_or_zero(row_at(call.dc_n, n), call.dc_0 + n * H, H);
             if (call.steps.offsets) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 const std::ptrdiff_t number = t * N + n;
@@ -98,10 +105,9 @@ struct BackwardKernel {
     // dh_t, in place of the part of it that came through later steps; the step's own output may add to it.
     [[gnu::noinline]] static void total_gradient(const Backward<S>& call, const Row& row) {
         const std::ptrdiff_t P = call.size.P;
-        if (row.dy) {
-            for (std::ptrdiff_t u = 0; u < P; u += kLanes<V>) {
-                store_upto(row.dh, load_upto<V>(row.dh, u, P) + load_upto<V>(row.dy, u, P), u, P);
-            }
+        for (std::ptrdiff_t u = 0; row.dy && u < P; u += kLanes<V>) {
+            const V dy = call.dy_column == 0 ? splat<V>(*row.dy) : load_upto<V>(row.dy, u, P);
+            store_upto(row.dh, load_upto<V>(row.dh, u, P) + dy, u, P);
         }
         if (call.dh) copy(row.dh, call.dh + row.number * P, P);
         if (call.dh_norm) call.dh_norm[row.number] = norm(row.dh, P);
@@ -147,7 +153,7 @@ struct BackwardKernel {
     }
 
     // The s-th steps of the sequences that have so many; returns how many there are.
-    static std::ptrdiff_t list_rows(const Backward<S>& call, const Share& share, std::ptrdiff_t s, S* dm, Row* rows) {
+    static std::ptrdiff_t list_rows(const Backward<S>& call, const Share& share, std::ptrdiff_t s, const Layout& layout, S* own, Row* rows) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         std::ptrdiff_t count = 0;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
@@ -155,21 +161,19 @@ struct BackwardKernel {
             const Place place = place_of(call.steps, s, n, T);
             const std::ptrdiff_t number = row_of(call.steps, place.t, n, N);
             const S* const c_prev = !C::kHasCellState ? nullptr
-                                    : place.is_first  ? row_at(call.c_0, n)
-                                                      : call.kept + row_of(call.steps, place.before, n, N) * H;
+                                    : place.is_first  ? first_state(call.c_0, n, own + layout.zeros)
+                                                      : call.kept + (row_of(call.steps, place.before, n, N) * C::kKept + C::kBlocks) * H;
             rows[count] = {
                 .dy = call.dy.data ? row_at(call.dy, call.steps, place.t, n) : nullptr,
-                .dgates = call.dgates ? call.dgates + number * C::kBlocks * H : nullptr,
-                .dcell = call.dcells ? call.dcells + number * H : nullptr,
+                .dkept = call.dkept ? call.dkept + number * C::kKept * H : nullptr,
                 .h = row_at(call.y, call.steps, place.t, n),
-                .h_prev = place.is_first ? row_at(call.h_0, n) : row_at(call.y, call.steps, place.before, n),
+                .h_prev = place.is_first ? first_state(call.h_0, n, own + layout.zeros) : row_at(call.y, call.steps, place.before, n),
                 .c_prev = c_prev,
-                .gates = C::kKeepsMore ? call.gates + number * C::kBlocks * H : nullptr,
-                .kept = C::kKeepsMore ? call.kept + number * H : nullptr,
+                .kept = C::kKept > 0 ? call.kept + number * C::kKept * H : nullptr,
                 .dh = call.dh_0 + n * P,
                 .dc = C::kHasCellState ? call.dc_0 + n * H : nullptr,
                 .da = call.da + number * C::kGradients * H,
-                .dm = has_projection ? dm + (n - share.begin) / share.stride * H : nullptr,
+                .dm = has_projection ? own + layout.m + (n - share.begin) / share.stride * H : nullptr,
                 .number = number,
             };
             ++count;

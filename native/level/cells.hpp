@@ -19,20 +19,17 @@ struct ForwardRow {
     S* h;             // [H] h_t; with a projection o * tanh(c_t), from which
     S* y;             // [P] h_t is made
     S* c;             // [H], c_{t-1} in, c_t out; LSTM only
-    S* gates;         // [G*H] or null
-    S* kept;          // [H] or null
+    S* kept;          // [(G+1)*H] the gates, then c_t or W_hn h_{t-1} + b_hn; or null
 };
 
 template <class S>
 struct BackwardRow {
     const S* dy;          // [P] or null
-    const S* dgates;      // [G*H] or null
-    const S* dcell;       // [H] or null
+    const S* dkept;       // [(G+1)*H] or null
     const S* h;           // [P]
     const S* h_prev;      // [P]
     const S* c_prev;      // [H]; LSTM only
-    const S* gates;       // [G*H]
-    const S* kept;        // [H]
+    const S* kept;        // [(G+1)*H]
     S* dh;                // [P] in: dL/dh_t through later steps; out: what reaches h_{t-1} beside W_hh
     S* dc;                // [H] in: dL/dc_t through later steps; out: dL/dc_{t-1}; LSTM only
     S* da;                // [kGradients * H] out
@@ -40,8 +37,8 @@ struct BackwardRow {
     std::ptrdiff_t number;  // among [R,...]
 };
 
-// kBlocks: G; kUnits: vectors of units in a panel; kGradients: blocks of da; kFirstRecurrent: the first block of da that belongs to W_hh;
-// kKeepsHidden: whether h_{t-1} also reaches h_t beside W_hh; kKeepsMore: whether backward needs gates and kept, not h alone; kMayProject: whether
+// kBlocks: G; kUnits: vectors of units in a panel; kKept: blocks that forward keeps for backward beside h; kGradients: blocks of da;
+// kFirstRecurrent: the first block of da that belongs to W_hh; kKeepsHidden: whether h_{t-1} also reaches h_t beside W_hh; kMayProject: whether
 // a projection may follow (it has no panels where there is none); block_of(b): which block of the rows of W_ih belongs to block b of da.
 //
 // Forward comes in two halves, begin and finish: the rows of a tile do the first, then the second, so that no row waits for its own
@@ -49,8 +46,8 @@ struct BackwardRow {
 template <class V, V (*activation)(V), V (*through)(V, V)>
 struct RnnCell {
     using Vector = V;
-    static constexpr int kBlocks = 1, kUnits = kPanelVectors, kGradients = 1, kFirstRecurrent = 0;
-    static constexpr bool kHasCellState = false, kKeepsHidden = false, kKeepsMore = false, kMayProject = false;
+    static constexpr int kBlocks = 1, kUnits = kPanelVectors, kKept = 0, kGradients = 1, kFirstRecurrent = 0;
+    static constexpr bool kHasCellState = false, kKeepsHidden = false, kMayProject = false;
     static constexpr int block_of(int block) { return block; }
 
     using Halfway = V;
@@ -95,10 +92,10 @@ GATEWISE_INLINE V sigmoid_slope(V y) {
     return y * (1 - y);
 }
 
-// A gate's gradient with what reaches it as a result of its own: block `gate` of dgates [G*H], where there is any.
+// The gradient of a block of what was kept with what reaches it as a result of its own, where there is any.
 template <class V>
-GATEWISE_INLINE V plus(V gradient, const Scalar<V>* dgates, int gate, std::ptrdiff_t u, std::ptrdiff_t H) {
-    return dgates ? gradient + load_upto<V>(dgates + gate * H, u, H) : gradient;
+GATEWISE_INLINE V plus(V gradient, const Scalar<V>* dkept, int block, std::ptrdiff_t u, std::ptrdiff_t H) {
+    return dkept ? gradient + load_upto<V>(dkept + block * H, u, H) : gradient;
 }
 
 template <class V>
@@ -109,8 +106,8 @@ using RnnReluCell = RnnCell<V, relu<V>, through_relu<V>>;
 template <class V>
 struct LstmCell {
     using Vector = V;
-    static constexpr int kBlocks = 4, kUnits = 1, kGradients = 4, kFirstRecurrent = 0;
-    static constexpr bool kHasCellState = true, kKeepsHidden = false, kKeepsMore = true, kMayProject = true;
+    static constexpr int kBlocks = 4, kUnits = 1, kKept = 5, kGradients = 4, kFirstRecurrent = 0;
+    static constexpr bool kHasCellState = true, kKeepsHidden = false, kMayProject = true;
     static constexpr int block_of(int block) { return block; }
 
     struct Halfway {
@@ -123,11 +120,11 @@ struct LstmCell {
         const V g = tanh(a[2] + s[2]);
         const V c = fma(f, load_upto<V>(row.c, u, H), i * g);
         store_upto(row.c, c, u, H);
-        if (row.gates) {
-            store_upto(row.gates + 0 * H, i, u, H);
-            store_upto(row.gates + 1 * H, f, u, H);
-            store_upto(row.gates + 2 * H, g, u, H);
-            store_upto(row.kept, c, u, H);
+        if (row.kept) {
+            store_upto(row.kept + 0 * H, i, u, H);
+            store_upto(row.kept + 1 * H, f, u, H);
+            store_upto(row.kept + 2 * H, g, u, H);
+            store_upto(row.kept + 4 * H, c, u, H);
         }
         return {c, a[3] + s[3]};
     }
@@ -135,21 +132,20 @@ struct LstmCell {
     GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, const Halfway& half, std::ptrdiff_t u, std::ptrdiff_t H) {
         const V o = sigmoid(half.a_o);
         store_upto(row.h, o * tanh(half.c), u, H);
-        if (row.gates) store_upto(row.gates + 3 * H, o, u, H);
+        if (row.kept) store_upto(row.kept + 3 * H, o, u, H);
     }
 
     GATEWISE_INLINE static V backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
-        const V i = load_upto<V>(row.gates + 0 * H, u, H);
-        const V f = load_upto<V>(row.gates + 1 * H, u, H);
-        const V g = load_upto<V>(row.gates + 2 * H, u, H);
-        const V o = load_upto<V>(row.gates + 3 * H, u, H);
-        const V tanh_c = tanh(load_upto<V>(row.kept, u, H));
-        V dc = fma(dh * o, tanh_slope(tanh_c), load_upto<V>(row.dc, u, H));
-        if (row.dcell) dc = dc + load_upto<V>(row.dcell, u, H);
-        const V di = plus(dc * g, row.dgates, 0, u, H);
-        const V df = plus(dc * load_upto<V>(row.c_prev, u, H), row.dgates, 1, u, H);
-        const V dg = plus(dc * i, row.dgates, 2, u, H);
-        const V d_o = plus(dh * tanh_c, row.dgates, 3, u, H);
+        const V i = load_upto<V>(row.kept + 0 * H, u, H);
+        const V f = load_upto<V>(row.kept + 1 * H, u, H);
+        const V g = load_upto<V>(row.kept + 2 * H, u, H);
+        const V o = load_upto<V>(row.kept + 3 * H, u, H);
+        const V tanh_c = tanh(load_upto<V>(row.kept + 4 * H, u, H));
+        const V dc = plus(fma(dh * o, tanh_slope(tanh_c), load_upto<V>(row.dc, u, H)), row.dkept, 4, u, H);
+        const V di = plus(dc * g, row.dkept, 0, u, H);
+        const V df = plus(dc * load_upto<V>(row.c_prev, u, H), row.dkept, 1, u, H);
+        const V dg = plus(dc * i, row.dkept, 2, u, H);
+        const V d_o = plus(dh * tanh_c, row.dkept, 3, u, H);
         store_upto(row.da + 0 * H, di * sigmoid_slope(i), u, H);
         store_upto(row.da + 1 * H, df * sigmoid_slope(f), u, H);
         store_upto(row.da + 2 * H, dg * tanh_slope(g), u, H);
@@ -162,8 +158,8 @@ struct LstmCell {
 template <class V>
 struct GruCell {
     using Vector = V;
-    static constexpr int kBlocks = 3, kUnits = 1, kGradients = 4, kFirstRecurrent = 1;
-    static constexpr bool kHasCellState = false, kKeepsHidden = true, kKeepsMore = true, kMayProject = false;
+    static constexpr int kBlocks = 3, kUnits = 1, kKept = 4, kGradients = 4, kFirstRecurrent = 1;
+    static constexpr bool kHasCellState = false, kKeepsHidden = true, kMayProject = false;
     static constexpr int block_of(int block) { return (block + 2) % 3; }  // n r z
 
     struct Halfway {
@@ -172,9 +168,9 @@ struct GruCell {
 
     GATEWISE_INLINE static Halfway begin(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
         const V r = sigmoid(a[0] + s[0]);
-        if (row.gates) {
-            store_upto(row.gates + 0 * H, r, u, H);
-            store_upto(row.kept, s[2], u, H);
+        if (row.kept) {
+            store_upto(row.kept + 0 * H, r, u, H);
+            store_upto(row.kept + 3 * H, s[2], u, H);
         }
         return {fma(r, s[2], a[2]), a[1] + s[1]};
     }
@@ -183,19 +179,19 @@ struct GruCell {
         const V z = sigmoid(half.a_z);
         const V n = tanh(half.a_n);
         store_upto(row.h, fma(1 - z, n, z * load_upto<V>(row.h_prev, u, H)), u, H);
-        if (row.gates) {
-            store_upto(row.gates + 1 * H, z, u, H);
-            store_upto(row.gates + 2 * H, n, u, H);
+        if (row.kept) {
+            store_upto(row.kept + 1 * H, z, u, H);
+            store_upto(row.kept + 2 * H, n, u, H);
         }
     }
 
     GATEWISE_INLINE static V backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
-        const V r = load_upto<V>(row.gates + 0 * H, u, H);
-        const V z = load_upto<V>(row.gates + 1 * H, u, H);
-        const V n = load_upto<V>(row.gates + 2 * H, u, H);
-        const V dn = plus(dh * (1 - z), row.dgates, 2, u, H) * tanh_slope(n);  // of n's preactivation, as the two below
-        const V dr = plus(dn * load_upto<V>(row.kept, u, H), row.dgates, 0, u, H) * sigmoid_slope(r);
-        const V dz = plus(dh * (load_upto<V>(row.h_prev, u, H) - n), row.dgates, 1, u, H) * sigmoid_slope(z);
+        const V r = load_upto<V>(row.kept + 0 * H, u, H);
+        const V z = load_upto<V>(row.kept + 1 * H, u, H);
+        const V n = load_upto<V>(row.kept + 2 * H, u, H);
+        const V dn = plus(dh * (1 - z), row.dkept, 2, u, H) * tanh_slope(n);  // of n's preactivation, as the two below
+        const V dr = plus(dn * load_upto<V>(row.kept + 3 * H, u, H), row.dkept, 0, u, H) * sigmoid_slope(r);
+        const V dz = plus(dh * (load_upto<V>(row.h_prev, u, H) - n), row.dkept, 1, u, H) * sigmoid_slope(z);
         store_upto(row.da + 0 * H, dn, u, H);
         store_upto(row.da + 1 * H, dr, u, H);
         store_upto(row.da + 2 * H, dz, u, H);

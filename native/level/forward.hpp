@@ -22,7 +22,7 @@ struct ForwardKernel {
 
     // Where everything lies in the workspace, in elements.
     struct Layout {
-        std::ptrdiff_t panels, W_ih, W_hh, W_hr, b_ih, b_hh, parts, part_size, block_steps, m, a, size;
+        std::ptrdiff_t panels, W_ih, W_hh, W_hr, b_ih, b_hh, parts, part_size, block_steps, zeros, m, a, size;
 
         Layout(const Sizes& of, int num_parts) {
             panels = (of.H + kUnits - 1) / kUnits;
@@ -36,9 +36,10 @@ struct ForwardKernel {
             b_ih = W_hr + (of.has_projection ? Panels<V>::size_of(of.H, of.P) : 0);  // [panels,kWidth]
             b_hh = b_ih + columns;
             parts = rounded_up(b_hh + columns, kAlign);
-            // Each part: the rows of a block; o * tanh(c_t) of a step [sequences,H], if it is projected; the block's preactivations
-            // [block_steps*sequences,panels*kWidth].
-            m = rounded_up(block_steps * sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
+            // Each part: the rows of a block; zeros; o * tanh(c_t) of a step [sequences,H], if it is projected; the block's
+            // preactivations [block_steps*sequences,panels*kWidth].
+            zeros = rounded_up(block_steps * sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
+            m = rounded_up(zeros + zeros_of(of), kAlign);
             a = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);
             part_size = rounded_up(a + block_steps * sequences * columns, kAlign);
             size = parts + num_parts * part_size;
@@ -146,6 +147,7 @@ struct ForwardKernel {
         const ProjectionTile input{rows, call.work + layout.W_ih, call.work + layout.b_ih, I};
         const Panels<V> W_hr = panels_of_W_hr(call, layout);
 
+        zero(own + layout.zeros, zeros_of(call.size));
         start(call, share);
         const std::ptrdiff_t longest = longest_of(call.steps, share, T);
         for (std::ptrdiff_t block = 0; block < longest; block += layout.block_steps) {
@@ -163,7 +165,7 @@ struct ForwardKernel {
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
             const std::ptrdiff_t length = length_of(call.steps, n, T);
             const std::ptrdiff_t last = call.steps.is_reverse ? 0 : length - 1;
-            copy<S>(length == 0 ? row_at(call.h_0, n) : row_at(call.y, call.steps, last, n), call.h_n + n * P, P);
+            copy_or_zero<S>(length == 0 ? row_at(call.h_0, n) : row_at(call.y, call.steps, last, n), call.h_n + n * P, P);
         }
     }
 
@@ -171,13 +173,11 @@ struct ForwardKernel {
     static void start(const Forward<S>& call, const Share& share) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
-            if (C::kHasCellState && call.c_0.data != call.c_n) copy<S>(row_at(call.c_0, n), call.c_n + n * H, H);
+            if (C::kHasCellState && call.c_0.data != call.c_n) copy_or_zero(row_at(call.c_0, n), call.c_n + n * H, H);
             if (call.steps.offsets) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 zero(row_at(call.y, call.steps, t, n), P);
-                if (!call.gates) continue;
-                zero(call.gates + (t * N + n) * C::kBlocks * H, C::kBlocks * H);
-                zero(call.kept + (t * N + n) * H, H);
+                if (call.kept) zero(call.kept + (t * N + n) * C::kKept * H, C::kKept * H);
             }
         }
     }
@@ -196,12 +196,11 @@ struct ForwardKernel {
                 rows[count] = {
                     .x = row_at(call.x, call.steps, place.t, n),
                     .a = own + layout.a + count * layout.panels * kWidth,
-                    .h_prev = place.is_first ? row_at(call.h_0, n) : row_at(call.y, call.steps, place.before, n),
+                    .h_prev = place.is_first ? first_state(call.h_0, n, own + layout.zeros) : row_at(call.y, call.steps, place.before, n),
                     .h = has_projection ? own + layout.m + (n - share.begin) / share.stride * H : y,
                     .y = y,
                     .c = C::kHasCellState ? call.c_n + n * H : nullptr,
-                    .gates = call.gates ? call.gates + number * C::kBlocks * H : nullptr,
-                    .kept = call.gates ? call.kept + number * H : nullptr,
+                    .kept = call.kept ? call.kept + number * C::kKept * H : nullptr,
                 };
                 ++count;
             }

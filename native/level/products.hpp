@@ -113,14 +113,15 @@ struct ProductsKernel {
 
     // Where everything lies in the workspace, in elements.
     struct Layout {
-        std::ptrdiff_t K, parts, part_size, bias, size;
+        std::ptrdiff_t K, parts, part_size, bias, zeros, size;
 
         Layout(const Sizes& of, int num_parts) {
             K = C::kBlocks * of.H;
             parts = rounded_up(Panels<V>::size_of(K, of.I), kWidth);  // panels of W_ih [K,I], its blocks in the order of da
-            // Each part: a panel of the source [kChunk,kWidth]; the sum of all rows of da [kGradients*H], of which it makes its share.
+            // Each part: a panel of the source [kChunk,kWidth]; the sum of all rows of da [kGradients*H], of which it makes its share; zeros.
             bias = kChunk * kWidth;
-            part_size = rounded_up(bias + C::kGradients * of.H, kWidth);
+            zeros = bias + C::kGradients * of.H;
+            part_size = rounded_up(zeros + zeros_of(of), kWidth);
             size = parts + num_parts * part_size;
         }
     };
@@ -145,6 +146,7 @@ struct ProductsKernel {
         const Target targets[] = {{&Row::x, I, call.dW_ih, call.db_ih, 0}, {&Row::h_prev, P, call.dW_hh, call.db_hh, C::kFirstRecurrent}};
         for (const Target& target : targets) clear(target, call.size, part, parts);
         zero(own + layout.bias, C::kGradients * H);
+        zero(own + layout.zeros, zeros_of(call.size));
         Row rows[kChunk];
         std::ptrdiff_t count = 0;
         for (std::ptrdiff_t t = 0; t < T; ++t) {
@@ -152,7 +154,7 @@ struct ProductsKernel {
                 const bool is_last = t == T - 1 && n == N - 1;
                 const std::ptrdiff_t length = length_of(call.steps, n, T);
                 if (t < length) {
-                    rows[count++] = row(call, t, n, length);
+                    rows[count++] = row(call, t, n, length, own + layout.zeros);
                 } else if (call.dx.data && !call.is_dx_added && !call.steps.offsets && part == 0) {
                     zero(row_at(call.dx, call.steps, t, n), I);
                 }
@@ -167,13 +169,13 @@ struct ProductsKernel {
         for (const Target& target : targets) write_bias(target, H, own + layout.bias, part, parts);
     }
 
-    static Row row(const Products<S>& call, std::ptrdiff_t t, std::ptrdiff_t n, std::ptrdiff_t length) {
+    static Row row(const Products<S>& call, std::ptrdiff_t t, std::ptrdiff_t n, std::ptrdiff_t length, const S* zeros) {
         const bool is_reverse = call.steps.is_reverse;
         const bool is_first = is_reverse ? t == length - 1 : t == 0;
         return {
             .da = call.da + row_of(call.steps, t, n, call.size.N) * C::kGradients * call.size.H,
             .x = row_at(call.x, call.steps, t, n),
-            .h_prev = is_first ? row_at(call.h_0, n) : row_at(call.y, call.steps, is_reverse ? t + 1 : t - 1, n),
+            .h_prev = is_first ? first_state(call.h_0, n, zeros) : row_at(call.y, call.steps, is_reverse ? t + 1 : t - 1, n),
             .dx = call.dx.data ? row_at(call.dx, call.steps, t, n) : nullptr,
         };
     }

@@ -32,10 +32,16 @@ GATEWISE_INLINE T* row_at(const Strided<T>& view, const Steps& steps, std::ptrdi
     return view.data + t * view.step + n * view.sequence;
 }
 
-// Row n of the states before the first step.
+// Row n of the states [N,...]; null where they are.
 template <class T>
 GATEWISE_INLINE T* row_at(const Strided<T>& states, std::ptrdiff_t n) {
-    return states.data + n * states.sequence;
+    return states.data ? states.data + n * states.sequence : nullptr;
+}
+
+// Row n of the states before the first step; `zeros` where none were given.
+template <class T>
+GATEWISE_INLINE const T* first_state(const Strided<const T>& states, std::ptrdiff_t n, const T* zeros) {
+    return states.data ? row_at(states, n) : zeros;
 }
 
 // One step of one sequence, and the step before it in the direction of walking.
@@ -50,6 +56,9 @@ GATEWISE_INLINE Place place_of(const Steps& steps, std::ptrdiff_t s, std::ptrdif
     const std::ptrdiff_t t = length_of(steps, n, T) - 1 - s;
     return {t, t + 1, s == 0};
 }
+
+// How many zeros a part keeps for the states of its sequences, of P or H units, where none were given.
+GATEWISE_INLINE std::ptrdiff_t zeros_of(const Sizes& size) { return size.H > size.P ? size.H : size.P; }
 
 template <class S>
 GATEWISE_INLINE void copy(const S* from, S* to, std::ptrdiff_t n) {

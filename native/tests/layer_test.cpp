@@ -35,6 +35,14 @@ bool agrees(const Numbers& actual, const Numbers& expected, double tolerance) {
     return std::equal(actual.begin(), actual.end(), expected.begin(), expected.end(), is_close);
 }
 
+// Rows of one number made wide, or of equal numbers made narrow.
+Numbers spread(const Numbers& rows, Index from, Index to) {
+    if (from == to) return rows;
+    Numbers result;
+    for (std::size_t k = 0; k < rows.size(); k += static_cast<std::size_t>(from)) result.insert(result.end(), static_cast<std::size_t>(to), rows[k]);
+    return result;
+}
+
 // The inputs, and what plain loops make of them. A number is what the kernels find after rounding to T, in the row that they find it in.
 template <class T>
 PlainLayer draw_plain(const Case& of, Random& random) {
@@ -48,15 +56,14 @@ PlainLayer draw_plain(const Case& of, Random& random) {
     const auto weight = [&](Index rows, Index columns) { return draw(Rows{rows * columns, {0}}, 1.5 / std::sqrt(columns)); };
     const Index G = plain.blocks();
     plain.x = draw(of.strided(I, of.x_order, true), 2);
-    plain.h_0 = draw(of.states(P), 1);
-    plain.c_0 = draw(of.states(H), 1.5);
+    plain.h_0 = draw(of.states(P), 1, of.has_h_0);
+    plain.c_0 = draw(of.states(H), 1.5, of.has_c_0);
     plain.W_ih = weight(G * H, I), plain.W_hh = weight(G * H, P), plain.W_hr = weight(P, H);
     plain.b_ih = draw(Rows{G * H, {0}}, 0.7, of.has_b_ih), plain.b_hh = draw(Rows{G * H, {0}}, 0.7, of.has_b_hh);
-    plain.dy = draw(of.strided(P, of.dy_order, true), 1, of.has_dy);
+    plain.dy = spread(draw(of.dy_rows(), 1, of.has_dy), of.dy_rows().columns, P);
     plain.dh_n = draw(of.states(P), 1, of.has_dh_n);
     plain.dc_n = draw(of.states(H), 1, of.has_dc_n);
-    plain.dgates = draw(of.contiguous(G * H), 1, of.has_dgates);
-    plain.dcells = draw(of.contiguous(H), 1, of.has_dcells);
+    plain.dkept = draw(of.contiguous(plain.kept_blocks() * H), 1, of.has_dkept);
     plain.run();
     return plain;
 }
@@ -90,41 +97,41 @@ template <class T>
 Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& plain, int parts) {
     const auto [T_, N, I, H, P, has_projection] = of.size;
     const Index G = plain.blocks(), gradients = plain.gradient_blocks();
-    const bool is_lstm = of.cell == Cell::lstm, has_gates = is_lstm || of.cell == Cell::gru;
+    const bool is_lstm = of.cell == Cell::lstm;
+    const Index kept_blocks = plain.kept_blocks();
     const auto flat = [](Index size) { return Rows{size, {0}}; };
     const auto workspace = [&](Index size) { return Argument<T>(true, flat(std::max<Index>(size, 1))); };
     const Steps steps{.is_reverse = of.is_reverse,
                       .lengths = of.is_ragged ? of.lengths.data() : nullptr,
                       .offsets = of.is_packed ? of.offsets.data() : nullptr};
 
-    Argument<T> x(true, of.strided(I, of.x_order, true), plain.x), h_0(true, of.states(P), plain.h_0), c_0(is_lstm, of.states(H), plain.c_0);
+    Argument<T> x(true, of.strided(I, of.x_order, true), plain.x);
+    Argument<T> h_0(of.has_h_0, of.states(P), plain.h_0), c_0(is_lstm && of.has_c_0, of.states(H), plain.c_0);
     Argument<T> W_ih(true, flat(G * H * I), plain.W_ih), W_hh(true, flat(G * H * P), plain.W_hh), W_hr(has_projection, flat(P * H), plain.W_hr);
     Argument<T> b_ih(of.has_b_ih, flat(G * H), plain.b_ih), b_hh(of.has_b_hh, flat(G * H), plain.b_hh);
     Argument<T> y(true, of.strided(P, of.y_order, false)), h_n(true, flat(N * P)), c_n(is_lstm, flat(N * H));
-    Argument<T> gates(has_gates && of.keeps, of.contiguous(G * H)), kept(has_gates && of.keeps, of.contiguous(H));
+    Argument<T> kept(kept_blocks > 0 && of.keeps, of.contiguous(kept_blocks * H));
     Argument<T> work = workspace(forward_work_of<T>(kernels, of.cell, of.size, parts));
     run_forward<T>(kernels, of.cell,
                    {.size = of.size, .steps = steps, .x = x.input(), .h_0 = h_0.input(), .c_0 = c_0.input(), .W_ih = W_ih.data(),
                     .W_hh = W_hh.data(), .b_ih = b_ih.data(), .b_hh = b_hh.data(), .W_hr = W_hr.data(), .y = y.strided(), .h_n = h_n.data(),
-                    .c_n = c_n.data(), .gates = gates.data(), .kept = kept.data(), .work = work.data()},
+                    .c_n = c_n.data(), .kept = kept.data(), .work = work.data()},
                    parts);
     Results results;
-    y.collect("y", results), h_n.collect("h_n", results), c_n.collect("c_n", results);
-    gates.collect("gates", results), kept.collect("kept", results);
+    y.collect("y", results), h_n.collect("h_n", results), c_n.collect("c_n", results), kept.collect("kept", results);
     if (!of.keeps) return results;
 
-    Argument<T> dy(of.has_dy, of.strided(P, of.dy_order, true), plain.dy), dh_n(of.has_dh_n, of.states(P), plain.dh_n);
+    Argument<T> dy(of.has_dy, of.dy_rows(), spread(plain.dy, P, of.dy_rows().columns)), dh_n(of.has_dh_n, of.states(P), plain.dh_n);
     Argument<T> dc_n(is_lstm && of.has_dc_n, of.states(H), plain.dc_n);
-    Argument<T> dgates(has_gates && of.has_dgates, of.contiguous(G * H), plain.dgates);
-    Argument<T> dcells(is_lstm && of.has_dcells, of.contiguous(H), plain.dcells);
-    Argument<T> da(true, of.contiguous(gradients * H)), dh_0(true, flat(N * P)), dc_0(is_lstm, flat(N * H));
+    Argument<T> dkept(kept_blocks > 0 && of.has_dkept, of.contiguous(kept_blocks * H), plain.dkept);
+    Argument<T> da(true, of.contiguous(gradients * H)), dh_0(of.wants_initial, flat(N * P)), dc_0(is_lstm && of.wants_initial, flat(N * H));
     Argument<T> dh(of.wants_totals, of.contiguous(P)), dc(is_lstm && of.wants_totals, of.contiguous(H));
     Argument<double> dh_norm(of.wants_norms, of.contiguous(1)), dc_norm(is_lstm && of.wants_norms, of.contiguous(1));
     Argument<T> backward_work = workspace(backward_work_of<T>(kernels, of.cell, of.size, parts));
     run_backward<T>(kernels, of.cell,
-                    {.size = of.size, .steps = steps, .dy = dy.input(), .dh_n = dh_n.input(), .dc_n = dc_n.input(), .dgates = dgates.data(),
-                     .dcells = dcells.data(), .h_0 = h_0.input(), .c_0 = c_0.input(), .W_hh = W_hh.data(), .W_hr = W_hr.data(), .y = y.input(),
-                     .gates = gates.data(), .kept = kept.data(), .da = da.data(), .dh_0 = dh_0.data(), .dc_0 = dc_0.data(), .dh = dh.data(),
+                    {.size = of.size, .steps = steps, .dy = dy.input(), .dy_column = of.is_dy_row_constant ? 0 : 1, .dh_n = dh_n.input(),
+                     .dc_n = dc_n.input(), .dkept = dkept.data(), .h_0 = h_0.input(), .c_0 = c_0.input(), .W_hh = W_hh.data(),
+                     .W_hr = W_hr.data(), .y = y.input(), .kept = kept.data(), .da = da.data(), .dh_0 = dh_0.data(), .dc_0 = dc_0.data(), .dh = dh.data(),
                      .dc = dc.data(), .dh_norm = dh_norm.data(), .dc_norm = dc_norm.data(), .work = backward_work.data()},
                     parts);
     da.collect("da", results), dh_0.collect("dh_0", results), dc_0.collect("dc_0", results);
@@ -147,7 +154,7 @@ Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& pl
 }
 
 Results expected_results(const Case& of, const PlainLayer& plain) {
-    Results expected = {{"y", plain.y}, {"h_n", plain.h_n}, {"c_n", plain.c_n}, {"gates", plain.gates}, {"kept", plain.kept},
+    Results expected = {{"y", plain.y}, {"h_n", plain.h_n}, {"c_n", plain.c_n}, {"kept", plain.kept},
                         {"da", plain.da}, {"dh_0", plain.dh_0}, {"dc_0", plain.dc_0}, {"dh", plain.dh}, {"dc", plain.dc},
                         {"dh_norm", plain.dh_norm}, {"dc_norm", plain.dc_norm}, {"dW_ih", plain.dW_ih}, {"dW_hh", plain.dW_hh},
                         {"db_ih", plain.db_ih}, {"db_hh", plain.db_hh}, {"dx", plain.dx}};

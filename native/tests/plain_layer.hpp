@@ -27,20 +27,21 @@ struct PlainLayer {
     std::vector<std::int64_t> lengths;  // [N]
 
     Numbers x, h_0, c_0, W_ih, W_hh, b_ih, b_hh, W_hr;                       // into forward
-    Numbers y, h_n, c_n, gates, kept;                                        // out of it
-    Numbers dy, dh_n, dc_n, dgates, dcells;                                  // into backward
+    Numbers y, h_n, c_n, kept;                                               // out of it
+    Numbers dy, dh_n, dc_n, dkept;                                           // into backward
     Numbers da, dh_0, dc_0, dh, dc, dx, dW_ih, dW_hh, db_ih, db_hh;          // out of it
     Numbers dh_norm, dc_norm;
 
     Index blocks() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+    Index kept_blocks() const { return blocks() == 1 ? 0 : blocks() + 1; }
     Index gradient_blocks() const { return cell == Cell::gru ? 4 : blocks(); }  // of da
 
     void run() {
         const auto [T, N, I, H, P, has_projection] = size;
         const Index rows = T * N, G = blocks();
         for (Numbers* zeros : {&y, &dh, &h_before}) zeros->assign(at(rows * P), 0);
-        for (Numbers* zeros : {&kept, &dc, &c_before}) zeros->assign(at(rows * H), 0);
-        gates.assign(at(rows * G * H), 0);
+        for (Numbers* zeros : {&dc, &c_before}) zeros->assign(at(rows * H), 0);
+        kept.assign(at(rows * kept_blocks() * H), 0);
         da.assign(at(rows * gradient_blocks() * H), 0);
         dx.assign(at(rows * I), 0);
         dW_ih.assign(at(G * H * I), 0);
@@ -72,20 +73,19 @@ private:
         Numbers unprojected(at(H));
         for (Index j = 0; j < H; ++j) {
             const auto a = [&](Index block) { return a_x[at(block * H + j)] + a_h[at(block * H + j)]; };
-            const auto gate = [&](Index block) -> double& { return gates[at((row * blocks() + block) * H + j)]; };
-            double& keep = kept[at(row * H + j)];
+            const auto keep = [&](Index block) -> double& { return kept[at((row * kept_blocks() + block) * H + j)]; };
             if (cell == Cell::rnn_tanh) unprojected[at(j)] = std::tanh(a(0));
             if (cell == Cell::rnn_relu) unprojected[at(j)] = a(0) > 0 ? a(0) : 0;
             if (cell == Cell::lstm) {
-                const double i = gate(0) = sigmoid(a(0)), f = gate(1) = sigmoid(a(1));
-                const double g = gate(2) = std::tanh(a(2)), o = gate(3) = sigmoid(a(3));
-                keep = c[j] = f * c[j] + i * g;
+                const double i = keep(0) = sigmoid(a(0)), f = keep(1) = sigmoid(a(1));
+                const double g = keep(2) = std::tanh(a(2)), o = keep(3) = sigmoid(a(3));
+                keep(4) = c[j] = f * c[j] + i * g;
                 unprojected[at(j)] = o * std::tanh(c[j]);
             }
             if (cell == Cell::gru) {
-                const double r = gate(0) = sigmoid(a(0)), z = gate(1) = sigmoid(a(1));
-                keep = a_h[at(2 * H + j)];
-                const double candidate = gate(2) = std::tanh(a_x[at(2 * H + j)] + r * keep);
+                const double r = keep(0) = sigmoid(a(0)), z = keep(1) = sigmoid(a(1));
+                keep(3) = a_h[at(2 * H + j)];
+                const double candidate = keep(2) = std::tanh(a_x[at(2 * H + j)] + r * keep(3));
                 unprojected[at(j)] = (1 - z) * candidate + z * h[j];
             }
         }
@@ -104,8 +104,8 @@ private:
         Numbers through_x(at(blocks() * H)), through_h(at(blocks() * H));  // gradients of W_ih x + b_ih and of W_hh h + b_hh
         Numbers dh_before(at(P));
         for (Index j = 0; j < H; ++j) {
-            const auto gate = [&](Index block) { return gates[at((row * blocks() + block) * H + j)]; };
-            const auto dgate = [&](Index block) { return dgates[at((row * blocks() + block) * H + j)]; };
+            const auto keep = [&](Index block) { return kept[at((row * kept_blocks() + block) * H + j)]; };
+            const auto dkeep = [&](Index block) { return dkept[at((row * kept_blocks() + block) * H + j)]; };
             const auto give = [&](Index block, double of_x, double of_h) {
                 through_x[at(block * H + j)] = of_x, through_h[at(block * H + j)] = of_h;
             };
@@ -119,18 +119,18 @@ private:
                 save(0, dh_j * slope);
             }
             if (cell == Cell::lstm) {
-                const double i = gate(0), f = gate(1), g = gate(2), o = gate(3), tanh_c = std::tanh(kept[at(row * H + j)]);
-                const double dc_j = dc[at(row * H + j)] = dc_t[j] + dcells[at(row * H + j)] + dh_j * o * (1 - tanh_c * tanh_c);
-                const double d[] = {(dc_j * g + dgate(0)) * i * (1 - i), (dc_j * c_before[at(row * H + j)] + dgate(1)) * f * (1 - f),
-                                    (dc_j * i + dgate(2)) * (1 - g * g), (dh_j * tanh_c + dgate(3)) * o * (1 - o)};
+                const double i = keep(0), f = keep(1), g = keep(2), o = keep(3), tanh_c = std::tanh(keep(4));
+                const double dc_j = dc[at(row * H + j)] = dc_t[j] + dkeep(4) + dh_j * o * (1 - tanh_c * tanh_c);
+                const double d[] = {(dc_j * g + dkeep(0)) * i * (1 - i), (dc_j * c_before[at(row * H + j)] + dkeep(1)) * f * (1 - f),
+                                    (dc_j * i + dkeep(2)) * (1 - g * g), (dh_j * tanh_c + dkeep(3)) * o * (1 - o)};
                 for (Index block = 0; block < 4; ++block) give(block, d[block], d[block]), save(block, d[block]);
                 dc_t[j] = dc_j * f;
             }
             if (cell == Cell::gru) {
-                const double r = gate(0), z = gate(1), candidate = gate(2);
-                const double dn = (dh_j * (1 - z) + dgate(2)) * (1 - candidate * candidate);
-                const double dr = (dn * kept[at(row * H + j)] + dgate(0)) * r * (1 - r);
-                const double dz = (dh_j * (h_before[at(row * P + j)] - candidate) + dgate(1)) * z * (1 - z);
+                const double r = keep(0), z = keep(1), candidate = keep(2);
+                const double dn = (dh_j * (1 - z) + dkeep(2)) * (1 - candidate * candidate);
+                const double dr = (dn * keep(3) + dkeep(0)) * r * (1 - r);
+                const double dz = (dh_j * (h_before[at(row * P + j)] - candidate) + dkeep(1)) * z * (1 - z);
                 give(0, dr, dr), give(1, dz, dz), give(2, dn, r * dn);
                 save(0, dn), save(1, dr), save(2, dz), save(3, r * dn);
                 dh_before[at(j)] = dh_j * z;

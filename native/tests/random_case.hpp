@@ -41,11 +41,12 @@ struct Case {
     int parts = 1;
     Index gap = 0;  // elements between rows of strided arrays
     Order x_order = Order::time_major, y_order = Order::time_major, dy_order = Order::time_major;
-    bool is_state_expanded = false;
+    bool is_state_expanded = false, is_dy_row_constant = false;
     // What a caller may leave out.
-    bool has_b_ih = true, has_b_hh = true, keeps = true;
-    bool has_dy = true, has_dh_n = true, has_dc_n = true, has_dgates = false, has_dcells = false, wants_totals = false, wants_norms = false;
-    bool wants_dW_ih = true, wants_dW_hh = true, wants_db_ih = true, wants_db_hh = true, wants_dx = true, is_dx_added = false;
+    bool has_b_ih = true, has_b_hh = true, has_h_0 = true, has_c_0 = true, keeps = true;
+    bool has_dy = true, has_dh_n = true, has_dc_n = true, has_dkept = false, wants_totals = false, wants_norms = false;
+    bool wants_dW_ih = true, wants_dW_hh = true, wants_db_ih = true, wants_db_hh = true, wants_dx = true, is_dx_added = false,
+         wants_initial = true;
 
     Index row_of(Index t, Index n) const {  // of a [R,K] array
         if (!is_packed) return t * size.N + n;
@@ -63,6 +64,9 @@ struct Case {
         if (order == Order::batch_first) return strided_rows(columns, width, width, size.T * width + gap, is_only_read);
         return strided_rows(columns, width, size.N * width + gap, width, is_only_read);
     }
+
+    // dy: [T,N,P] strided, or one number a row.
+    Rows dy_rows() const { return strided(is_dy_row_constant ? 1 : size.P, dy_order, true); }
 
     // [N,columns] strided.
     Rows states(Index columns) const {
@@ -132,11 +136,13 @@ inline Case draw_case(Cell cell, Sizes size, Random& random) {
     drawn.dy_order = static_cast<Order>(random.below(3));
     drawn.keeps = !random.one_in(8);
     drawn.is_state_expanded = random.one_in(4);
-    for (bool* is_rarely_off : {&drawn.has_b_ih, &drawn.has_b_hh, &drawn.has_dy, &drawn.has_dh_n, &drawn.has_dc_n, &drawn.wants_dW_ih,
-                                &drawn.wants_dW_hh, &drawn.wants_db_ih, &drawn.wants_db_hh, &drawn.wants_dx}) {
+    drawn.is_dy_row_constant = random.one_in(4);
+    for (bool* is_rarely_off : {&drawn.has_b_ih, &drawn.has_b_hh, &drawn.has_h_0, &drawn.has_c_0, &drawn.has_dy, &drawn.has_dh_n, &drawn.has_dc_n,
+                                &drawn.wants_initial, &drawn.wants_dW_ih, &drawn.wants_dW_hh, &drawn.wants_db_ih, &drawn.wants_db_hh,
+                                &drawn.wants_dx}) {
         *is_rarely_off = !random.one_in(5);
     }
-    for (bool* option : {&drawn.has_dgates, &drawn.has_dcells, &drawn.wants_totals, &drawn.wants_norms, &drawn.is_dx_added}) {
+    for (bool* option : {&drawn.has_dkept, &drawn.wants_totals, &drawn.wants_norms, &drawn.is_dx_added}) {
         *option = random.one_in(2);
     }
     return drawn;

@@ -7,21 +7,22 @@ import torch  # noqa: F401
 import gatewise._core as _core
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
 from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients
-from gatewise._native.scratch import lent
+from gatewise._native.scratch import Loan
 from gatewise._native.stream import make_stream
-from gatewise._native.threads import num_threads, serial_in_forked_child
+from gatewise._native.threads import is_forked_child, num_threads, serial_in_forked_child
 
 __all__ = [
     "Activation",
     "DirectionKernel",
     "Initial",
+    "Loan",
     "StepShape",
     "WeightGradients",
     "compiled_levels",
     "cpu_level",
     "cpu_levels",
     "exp",
-    "lent",
+    "is_forked_child",
     "make_stream",
     "max_ulp",
     "num_threads",

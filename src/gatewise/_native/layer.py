@@ -19,7 +19,7 @@ from gatewise._native.scratch import workspace
 CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 _NOTHING = (0, 0, 0)
 
-Initial = tuple[Tensor, Tensor | None]  # h_0 (D, N, P), c_0 (D, N, H) for the LSTM
+Initial = tuple[Tensor | None, Tensor | None]  # h_0 (D, N, P), c_0 (D, N, H) for the LSTM; None: zeros
 
 
 class StepShape(NamedTuple):
@@ -36,8 +36,8 @@ class WeightGradients(NamedTuple):
 
     weight_ih: Tensor | None  # (G*H, I)
     weight_hh: Tensor | None  # (G*H, P)
-    bias_ih: Tensor | None  # (G*H,)
-    bias_hh: Tensor | None  # (G*H,)
+    bias_ih: Tensor | None = None  # (G*H,)
+    bias_hh: Tensor | None = None  # (G*H,)
 
 
 class DirectionKernel:
@@ -83,7 +83,6 @@ class DirectionKernel:
         weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None],
         output: Tensor,
         final: Initial,
-        gates: Tensor | None,
         kept: Tensor | None,
     ) -> None:
         """Run all steps.
@@ -99,10 +98,9 @@ class DirectionKernel:
             Written: h_t, zero past each sequence's end.
         final : (h_n, c_n)
             Written; shapes as `initial`.
-        gates : (rows, G*H), optional
-            Written, for `backward` of LSTM and GRU: the gates after the activation, zero past each sequence's end.
-        kept : (rows, H), with gates
-            Written: c_t, or the GRU's W_hn h_{t-1} + b_hn.
+        kept : (rows, (G+1)*H), optional
+            Written, for `backward` of LSTM and GRU: the gates after the activation, then c_t, or the GRU's
+            W_hn h_{t-1} + b_hn; zero past each sequence's end.
         """
         w_ih, w_hh, b_ih, b_hh, w_hr = weights
         work = workspace(self._core.forward_work(), self._dtype)
@@ -119,7 +117,6 @@ class DirectionKernel:
             *_view(output, self._first),
             _state(final[0], self._direction)[0],
             _state(final[1], self._direction)[0],
-            address_of(gates),
             address_of(kept),
             work.data_ptr(),
         )
@@ -127,13 +124,11 @@ class DirectionKernel:
     def backward(
         self,
         cotangents: tuple[Tensor | None, Tensor | None, Tensor | None],
-        gate_cotangent: Tensor | None,
-        cell_cotangent: Tensor | None,
+        kept_cotangent: Tensor | None,
         initial: Initial,
         weight_hh: Tensor,
         weight_hr: Tensor | None,
         output: Tensor,
-        gates: Tensor | None,
         kept: Tensor | None,
         preactivation_gradient: Tensor,
         initial_gradients: Initial,
@@ -145,15 +140,16 @@ class DirectionKernel:
         Parameters
         ----------
         cotangents : (grad_output (rows, D*P), grad_h_n (D, N, P), grad_c_n (D, N, H))
-            dL/dy_t, dL/dh_n, dL/dc_n; None is zero.
-        gate_cotangent, cell_cotangent : (rows, G*H), (rows, H), optional
-            Gradients of the gates and of c_t as results of their own; contiguous.
-        initial, weight_hh, weight_hr, output, gates, kept
+            dL/dy_t, dL/dh_n, dL/dc_n; None is zero. The last axis of dL/dy_t may be expanded from one number.
+        kept_cotangent : (rows, (G+1)*H), optional
+            Gradients of the gates and of the LSTM's c_t as results of their own; contiguous. The GRU's last block is
+            not read.
+        initial, weight_hh, weight_hr, output, kept
             What `forward` took and wrote.
         preactivation_gradient : (rows, G*H), for the GRU (rows, 4H)
             Written: the RNN's da; the LSTM's di, df, dg, do; the GRU's dn, dr, dz, r*dn, of which the first three
             belong to W_ih and the last three to W_hh. Zero past each sequence's end.
-        initial_gradients : (grad_h_0 (D, N, P), grad_c_0 (D, N, H))
+        initial_gradients : (grad_h_0 (D, N, P), grad_c_0 (D, N, H)), each optional
             Written.
         totals : ((rows, P), (rows, H)), optional
             Written: the total gradients dL/dh_t and dL/dc_t, zero past each sequence's end.
@@ -163,17 +159,15 @@ class DirectionKernel:
         work = workspace(self._core.backward_work(), self._dtype)
         self._core.backward(
             *self._steps,
-            *_view(cotangents[0], self._first),
+            *_expandable_view(cotangents[0], self._first),
             *_state(cotangents[1], self._direction),
             *_state(cotangents[2], self._direction),
-            address_of(gate_cotangent),
-            address_of(cell_cotangent),
+            address_of(kept_cotangent),
             *_state(initial[0], self._direction),
             *_state(initial[1], self._direction),
             weight_hh.data_ptr(),
             address_of(weight_hr),
             *_view(output, self._first),
-            address_of(gates),
             address_of(kept),
             preactivation_gradient.data_ptr(),
             _state(initial_gradients[0], self._direction)[0],
@@ -188,7 +182,7 @@ class DirectionKernel:
     def products(
         self,
         x: Tensor,
-        h_0: Tensor,
+        h_0: Tensor | None,
         weight_ih: Tensor,
         output: Tensor,
         preactivation_gradient: Tensor,
@@ -237,6 +231,13 @@ def _view(tensor: Tensor | None, first: int = 0) -> tuple[int, int, int]:
         return _NOTHING
     strides = tensor.stride()
     return tensor.data_ptr() + first * tensor.element_size(), strides[0] if len(strides) == 3 else 0, strides[-2]
+
+
+def _expandable_view(tensor: Tensor | None, first: int) -> tuple[int, int, int, int]:
+    """Return what `_view` does, and the stride of the last axis: 0 where it is expanded from one number."""
+    address, step, sequence = _view(tensor)
+    column = 1 if tensor is None or tensor.stride(-1) else 0
+    return address + first * column * (0 if tensor is None else tensor.element_size()), step, sequence, column
 
 
 def _state(tensor: Tensor | None, direction: int) -> tuple[int, int]:

@@ -22,6 +22,11 @@ def num_threads(count: int | None) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
+def is_forked_child() -> bool:
+    """Whether this process was forked from one that had imported us."""
+    return _is_forked_child
+
+
 def serial_in_forked_child() -> AbstractContextManager[object]:
     """Let torch use one thread in a forked child: the threads of its parent do not exist there, and it would hang."""
     return num_threads(1) if _is_forked_child and torch.get_num_threads() > 1 else nullcontext()

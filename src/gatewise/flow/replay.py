@@ -61,7 +61,7 @@ class Seen:
         call = replace(
             self.call,
             data=self.call.inputs[:, :count],
-            initial=self.call.initial.map(lambda state: state[:, :count]),
+            given=self.call.initial.map(lambda state: state[:, :count]),
             lengths=None if self.call.lengths is None else self.call.lengths[:count],
             packed=None,
         )
@@ -142,7 +142,7 @@ def replay(layer: RNNBase, seen: Seen) -> Replay:
 def _replay_composite(layer: RNNBase, seen: Seen) -> Replay:
     with torch.enable_grad():
         start = seen.call.initial.map(lambda state: state.detach().requires_grad_())
-        run = run_composite(layer, replace(seen.call, initial=start))
+        run = run_composite(layer, replace(seen.call, given=start))
         loss = (run.output * seen.output).sum() + (run.final.hidden * seen.final.hidden).sum()
         if run.final.cell is not None and seen.final.cell is not None:
             loss = loss + (run.final.cell * seen.final.cell).sum()

@@ -27,12 +27,15 @@ Lengths = Sequence[int] | Tensor | int
 HiddenState = Tensor | tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen, which takes a microsecond longer to make
 class Call:
-    """What a layer was asked to compute."""
+    """What a layer was asked to compute; made once and not changed."""
 
     data: Tensor  # (T, N, I), or (R, I) as it came packed: the steps of all sequences, R together
-    initial: State  # hidden (L*D, N, P), cell (L*D, N, H)
+    given: State | None  # the initial states, hidden (L*D, N, P), cell (L*D, N, H); None: zeros
+    num_rows: int  # L*D
+    state_size: int  # P
+    cell_size: int | None  # H; None where there is no cell state
     lengths: Tensor | None  # (N,) int64 on the CPU, 0..T; None: every sequence has all T steps
     is_batched: bool
     is_batch_first: bool
@@ -42,6 +45,20 @@ class Call:
     def inputs(self) -> Tensor:
         """The input x (T, N, I), padded with zeros where it came packed."""
         return self.padded(self.data)
+
+    @cached_property
+    def initial(self) -> State:
+        """The initial states, zeros like the input where none were given."""
+        if self.given is not None:
+            return self.given
+        rows = self.num_rows, self.num_sequences
+        hidden = self.data.new_zeros(*rows, self.state_size)
+        return State(hidden, None if self.cell_size is None else self.data.new_zeros(*rows, self.cell_size))
+
+    @property
+    def num_sequences(self) -> int:
+        """N."""
+        return self.data.shape[1] if self.packed is None else len(self.require_lengths())
 
     def require_lengths(self) -> Tensor:
         """Return the lengths, which a packed call has."""
@@ -72,8 +89,8 @@ def read_call(
         layer.check_input(inputs.data, inputs.batch_sizes)
         _check_batch_sizes(inputs)
         packed_lengths = lengths_of(inputs)
-        initial = _initial_state(layer, hx, inputs.data, len(packed_lengths), is_batched=True)
-        return Call(inputs.data, initial, packed_lengths, is_batched=True, is_batch_first=False, packed=inputs)
+        given = None if hx is None else _given_state(layer, hx, len(packed_lengths), is_batched=True)
+        return Call(inputs.data, given, *_state_sizes(layer), packed_lengths, True, is_batch_first=False, packed=inputs)
     if inputs.dim() not in (2, 3):
         raise ValueError(f"{type(layer).__name__}: Expected input to be 2D or 3D, got {inputs.dim()}D instead")
     is_batched = inputs.dim() == 3
@@ -85,8 +102,9 @@ def read_call(
     if inputs.shape[0] == 0:
         raise RuntimeError(f"Expected sequence length to be larger than 0 in {type(layer).__name__}")
     checked_lengths = None if lengths is None else check_lengths(lengths, inputs.shape[0], inputs.shape[1], is_batched)
-    initial = _initial_state(layer, hx, inputs, inputs.shape[1], is_batched)
-    return Call(inputs, initial, checked_lengths, is_batched, layer.batch_first and is_batched, packed=None)
+    given = None if hx is None else _given_state(layer, hx, inputs.shape[1], is_batched)
+    is_batch_first = layer.batch_first and is_batched
+    return Call(inputs, given, *_state_sizes(layer), checked_lengths, is_batched, is_batch_first, packed=None)
 
 
 _signature = cache(inspect.signature)  # takes some 10 us
@@ -156,25 +174,25 @@ def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | Packed
     return returned, final.hidden if final.cell is None else (final.hidden, final.cell)
 
 
-def _initial_state(
-    layer: RNNBase, hx: HiddenState | None, inputs: Tensor, num_sequences: int, is_batched: bool
-) -> State:
-    """Return the states before the first step, where none were given zeros like `inputs`."""
-    has_cell_state = equations_of(layer).has_cell_state
+def _state_sizes(layer: RNNBase) -> tuple[int, int, int | None]:
+    """Return L*D, P, and H where there is a cell state."""
+    size = layer.hidden_size
     rows = layer.num_layers * num_directions(layer)
-    hidden_shape = (rows, num_sequences, layer.proj_size or layer.hidden_size)
-    cell_shape = (rows, num_sequences, layer.hidden_size)
-    if hx is None:
-        return State(inputs.new_zeros(hidden_shape), inputs.new_zeros(cell_shape) if has_cell_state else None)
-    if has_cell_state != isinstance(hx, (tuple, list)):
-        expected = "a pair (h_0, c_0)" if has_cell_state else "one tensor h_0"
+    return rows, layer.proj_size or size, size if equations_of(layer).has_cell_state else None
+
+
+def _given_state(layer: RNNBase, hx: HiddenState, num_sequences: int, is_batched: bool) -> State:
+    """Return the states before the first step as they were given, checked."""
+    rows, state_size, cell_size = _state_sizes(layer)
+    if (cell_size is not None) != isinstance(hx, (tuple, list)):
+        expected = "one tensor h_0" if cell_size is None else "a pair (h_0, c_0)"
         raise RuntimeError(f"{type(layer).__name__}: Expected hx to be {expected}, got {type(hx).__name__}")
     hidden, cell = hx if isinstance(hx, (tuple, list)) else (hx, None)
     hidden = _batched(hidden, is_batched, "h_0")
-    layer.check_hidden_size(hidden, hidden_shape, "Expected h_0 of shape {}, got {}")
-    if cell is not None:
+    layer.check_hidden_size(hidden, (rows, num_sequences, state_size), "Expected h_0 of shape {}, got {}")
+    if cell is not None and cell_size is not None:
         cell = _batched(cell, is_batched, "c_0")
-        layer.check_hidden_size(cell, cell_shape, "Expected c_0 of shape {}, got {}")
+        layer.check_hidden_size(cell, (rows, num_sequences, cell_size), "Expected c_0 of shape {}, got {}")
     return State(hidden, cell)
 
 

@@ -117,7 +117,7 @@ class _ObservedForward:
 
 def _run_native(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> NativeRun:
     watching = [(observer, observer.on_native) for observer in observers if observer.on_native is not None]
-    totals = [on_native.begin(len(call.initial.hidden)) for _, on_native in watching]
+    totals = [on_native.begin(call.num_rows) for _, on_native in watching]
     run = run_native(layer, call, tracing="values", totals=tuple(total for total in totals if total is not None))
     for (observer, on_native), total in zip(watching, totals, strict=True):
         on_native.end(observer.name, layer, run, total)
@@ -169,5 +169,5 @@ def _reaches_every_state(layer: RNNBase, call: Call) -> bool:
 def _with_differentiable_start(call: Call) -> Call:
     """Let the initial states require grad, so that every state has a gradient even where all parameters are frozen."""
     return replace(
-        call, initial=call.initial.map(lambda state: state if state.requires_grad else state.detach().requires_grad_())
+        call, given=call.initial.map(lambda state: state if state.requires_grad else state.detach().requires_grad_())
     )

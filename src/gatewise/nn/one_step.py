@@ -92,8 +92,10 @@ class _AsLayer:
 def _one_step(cell: RecurrentCell, inputs: Tensor, previous: State) -> State:
     """Compute one step for x (N, I) from states (N, H)."""
     layer = cast(RNNBase, _AsLayer(cell))
-    initial = previous.map(lambda state: state.unsqueeze(0))
-    call = Call(inputs.unsqueeze(0), initial, None, is_batched=True, is_batch_first=False, packed=None)
+    given = previous.map(lambda state: state.unsqueeze(0))
+    size = cell.hidden_size
+    sizes = 1, size, None if given.cell is None else size
+    call = Call(inputs.unsqueeze(0), given, *sizes, None, is_batched=True, is_batch_first=False, packed=None)
     cell.path = choose_path(layer, call)
     if cell.path != "torch":
         return run(cell.path, layer, call)[1].map(lambda state: state.squeeze(0))

@@ -65,15 +65,15 @@ def _is_watched() -> bool:
 
 def _is_native(layer: RNNBase, call: Call) -> bool:
     """Whether layer and call are of the kinds that the kernels know."""
-    if not (call.data.numel() and call.initial.hidden.numel()):
-        return False
     dtype = call.data.dtype
-    if dtype not in (torch.float32, torch.float64):
+    if not call.data.numel() or dtype not in (torch.float32, torch.float64):
         return False
-    tensors = [call.data, call.initial.hidden]
-    if call.initial.cell is not None:
-        tensors.append(call.initial.cell)
-    for row in range(call.initial.hidden.shape[0]):
+    tensors = [call.data]
+    if call.given is not None:
+        tensors.append(call.given.hidden)
+        if call.given.cell is not None:
+            tensors.append(call.given.cell)
+    for row in range(call.num_rows):
         weights = given_weights(layer, row)  # not layer.parameters(): a parametrized weight is none of them
         if not have_their_shapes(weights, layer, row):
             return False  # torch says what is wrong with them

@@ -83,10 +83,10 @@ class KernelGradients(RecordedGradients):
 
     def cell(self) -> Tensor | None:
         """See `RecordedGradients.cell`."""
-        if self._call.initial.cell is None:
+        if self._call.cell_size is None:
             return None
         self._require_vectors()
-        return self._stack(self._totals.cell, self._call.initial.cell.shape[-1])
+        return self._stack(self._totals.cell, self._call.cell_size)
 
     def hidden_norm(self) -> Tensor:
         """See `RecordedGradients.hidden_norm`."""
@@ -94,7 +94,7 @@ class KernelGradients(RecordedGradients):
 
     def cell_norm(self) -> Tensor | None:
         """See `RecordedGradients.cell_norm`."""
-        if not self._totals.are_norms_only or self._call.initial.cell is None:
+        if not self._totals.are_norms_only or self._call.cell_size is None:
             return super().cell_norm()
         return self._stack_norms(self._totals.cell_norm)
 

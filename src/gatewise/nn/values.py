@@ -55,9 +55,10 @@ def values_of_native(run: NativeRun, equations: Cell, directions: int) -> list[R
 def _of_layer(layer: LayerValues, directions: int, call: Call, equations: Cell) -> list[RowValues]:
     found = []
     for d, hidden in enumerate(call.padded(layer.output).chunk(directions, dim=-1)):
-        gates: dict[str, Tensor] = {}
-        if equations.gate_names:
-            blocks = call.padded(layer.gates[d]).chunk(equations.num_blocks, dim=-1)
-            gates = dict(zip(equations.gate_names, blocks, strict=True))
-        found.append(RowValues(hidden, call.padded(layer.cells[d]) if equations.has_cell_state else None, gates))
+        if not equations.gate_names:
+            found.append(RowValues(hidden, None, {}))
+            continue
+        *gates, last = call.padded(layer.kept[d]).chunk(equations.num_blocks + 1, dim=-1)
+        by_name = dict(zip(equations.gate_names, gates, strict=True))
+        found.append(RowValues(hidden, last if equations.has_cell_state else None, by_name))
     return found

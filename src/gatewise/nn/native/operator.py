@@ -1,7 +1,7 @@
 """The native layer as operators of torch.library: what torch.compile and torch.export put into their graphs.
 
 Eager calls do without them, since an operator costs 13 to 34 microseconds more than a node of autograd. Shapes as in
-`function.py`; where a layer has no cell state or gates, an empty tensor stands for them, and directions are stacked.
+`function.py`; where a layer has no cell state or keeps nothing, an empty tensor stands for it; directions are stacked.
 """
 
 from __future__ import annotations
@@ -19,18 +19,26 @@ from gatewise.nn.native.kernels import forward
 from gatewise.nn.native.plan import Plan
 from gatewise.nn.weights import equations_of_mode
 
-Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # y, h_n, c_n, gates (D, rows, G*H), kept (D, rows, H)
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor]  # y, h_n, c_n, kept (D, rows, (G+1)*H)
 
 
 def run_operator(
-    plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, flat: tuple[Tensor, ...]
+    plan: Plan, x: Tensor, h_0: Tensor | None, c_0: Tensor | None, flat: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return y, h_n, c_n of one layer, as one operator of the graph that is being made."""
-    lengths = plan.shape.lengths
-    y, h_n, c_n, _, _ = recurrent_layer(
-        plan.mode, x, h_0, c_0, list(flat), lengths, plan.has_bias, plan.proj_size, torch.is_grad_enabled()
+    initial, lengths = plan.initial_state(x, h_0, c_0), plan.shape.lengths
+    y, h_n, c_n, _ = recurrent_layer(
+        plan.mode,
+        x,
+        initial.hidden,
+        initial.cell,
+        list(flat),
+        lengths,
+        plan.has_bias,
+        plan.proj_size,
+        torch.is_grad_enabled(),
     )
-    return y, h_n, None if c_0 is None else c_n
+    return y, h_n, None if initial.cell is None else c_n
 
 
 @torch.library.custom_op("gatewise::recurrent_layer", mutates_args=())
@@ -48,8 +56,8 @@ def recurrent_layer(
     """Run all directions of one layer on x (T, N, I) and keep what backward needs, if there is to be one."""
     lengths = _checked(lengths, x)
     plan = _plan(mode, x, h_0, weights, lengths, has_bias, proj_size)
-    y, h_n, c_n, gates, kept = forward(plan, x, h_0, c_0, tuple(weights), is_kept=is_kept)
-    return y, h_n, x.new_empty(0) if c_n is None else c_n, _stacked(gates, x), _stacked(kept, x)
+    y, h_n, c_n, kept = forward(plan, x, h_0, c_0, tuple(weights), is_kept=is_kept)
+    return y, h_n, x.new_empty(0) if c_n is None else c_n, torch.stack(kept) if kept else x.new_empty(0)
 
 
 @recurrent_layer.register_fake
@@ -66,14 +74,13 @@ def _(
 ) -> Outputs:
     (num_steps, num_sequences, _), (directions, _, state_size) = x.shape, h_0.shape
     hidden_size = weights[0].shape[0] // equations_of_mode(mode).num_blocks
-    rows = (directions, num_steps, num_sequences)
-    has_gates = is_kept and bool(equations_of_mode(mode).gate_names)
+    keeps = is_kept and bool(equations_of_mode(mode).gate_names)
+    kept_size = weights[0].shape[0] + hidden_size
     return (
         x.new_empty(num_steps, num_sequences, directions * state_size),
         h_0.new_empty(directions, num_sequences, state_size),
         x.new_empty(0) if c_0 is None else c_0.new_empty(directions, num_sequences, hidden_size),
-        x.new_empty(*rows, weights[0].shape[0]) if has_gates else x.new_empty(0),
-        x.new_empty(*rows, hidden_size) if has_gates else x.new_empty(0),
+        x.new_empty(directions, num_steps, num_sequences, kept_size) if keeps else x.new_empty(0),
     )
 
 
@@ -88,19 +95,18 @@ def recurrent_layer_backward(
     has_bias: bool,
     proj_size: int,
     y: Tensor,
-    gates: Tensor,
     kept: Tensor,
     grad_y: Tensor | None,
     grad_h_n: Tensor | None,
     grad_c_n: Tensor | None,
 ) -> list[Tensor]:
     """Return the gradients of x, h_0, c_0 and the weights; empty for a cell state that is not there."""
-    if equations_of_mode(mode).gate_names and not gates.numel():
+    if equations_of_mode(mode).gate_names and not kept.numel():
         raise RuntimeError(
             "this graph was made without grad mode and kept nothing for backward; compile or export with grad enabled"
         )
     plan = _plan(mode, x, h_0, weights, _checked(lengths, x), has_bias, proj_size)
-    saved = Saved(x, h_0, c_0, tuple(weights), y, _unstacked(gates), _unstacked(kept))
+    saved = Saved(x, h_0, c_0, tuple(weights), y, list(kept.unbind()) if kept.numel() else [])
     needed = (True, True, c_0 is not None, *(True for _ in weights))
     with undisturbed():
         found = gradients_of(plan, saved, (grad_y, grad_h_n, None if c_0 is None else grad_c_n), needed)
@@ -118,7 +124,6 @@ def _(
     has_bias: bool,
     proj_size: int,
     y: Tensor,
-    gates: Tensor,
     kept: Tensor,
     grad_y: Tensor | None,
     grad_h_n: Tensor | None,
@@ -130,19 +135,19 @@ def _(
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Outputs) -> None:
     mode, x, h_0, c_0, weights, lengths, has_bias, proj_size, _ = inputs
-    y, _, _, gates, kept = output
+    y, _, _, kept = output
     ctx.options = mode, has_bias, proj_size, c_0 is not None, lengths is not None
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, h_0, y, gates, kept, *_given(c_0), *_given(lengths), *weights)
+    ctx.save_for_backward(x, h_0, y, kept, *_given(c_0), *_given(lengths), *weights)
 
 
 def _backward(ctx: Any, grad_y: Tensor | None, grad_h_n: Tensor | None, grad_c_n: Tensor | None, *_: Any) -> Any:
     mode, has_bias, proj_size, has_cell_state, has_lengths = ctx.options
-    x, h_0, y, gates, kept, *rest = ctx.saved_tensors
+    x, h_0, y, kept, *rest = ctx.saved_tensors
     c_0 = rest.pop(0) if has_cell_state else None
     lengths = rest.pop(0) if has_lengths else None
     grad_x, grad_h_0, grad_c_0, *grad_weights = recurrent_layer_backward(
-        mode, x, h_0, c_0, rest, lengths, has_bias, proj_size, y, gates, kept, grad_y, grad_h_n, grad_c_n
+        mode, x, h_0, c_0, rest, lengths, has_bias, proj_size, y, kept, grad_y, grad_h_n, grad_c_n
     )
     return None, grad_x, grad_h_0, grad_c_0 if has_cell_state else None, grad_weights, None, None, None, None
 
@@ -162,14 +167,6 @@ def _plan(
 def _checked(lengths: Tensor | None, x: Tensor) -> Tensor | None:
     """Look at the lengths, which were not known when the graph was made."""
     return None if lengths is None else check_lengths(lengths, len(x), x.shape[1], is_batched=True)
-
-
-def _stacked(directions: list[Tensor], like: Tensor) -> Tensor:
-    return torch.stack(directions) if directions else like.new_empty(0)
-
-
-def _unstacked(stacked: Tensor) -> list[Tensor]:
-    return list(stacked.unbind()) if stacked.numel() else []
 
 
 def _given(tensor: Tensor | None) -> list[Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import RNNBase
 
 from gatewise._native import DirectionKernel, StepShape
-from gatewise.cells import Cell
+from gatewise.cells import Cell, State
 from gatewise.nn.native.totals import TotalGradients
 from gatewise.nn.weights import equations_of, num_directions
 
@@ -68,6 +68,11 @@ class Plan(NamedTuple):
         return self.proj_size or self.hidden_size
 
     @property
+    def kept_size(self) -> int:
+        """Columns of what forward keeps for backward beside h_t: (G+1)*H, for the RNN nothing."""
+        return (self.equations.num_blocks + 1) * self.hidden_size if self.equations.gate_names else 0
+
+    @property
     def gradient_size(self) -> int:
         """Columns of da: G*H, for the GRU 4H."""
         return (4 if self.mode == "GRU" else self.equations.num_blocks) * self.hidden_size
@@ -81,6 +86,15 @@ class Plan(NamedTuple):
     def num_weights(self) -> int:
         """How many weight tensors the layer has."""
         return self.num_directions * self.weights_per_direction
+
+    def initial_state(self, x: Tensor, h_0: Tensor | None, c_0: Tensor | None) -> State:
+        """Return the states before the first step (D, N, ...), zeros like x where none were given."""
+        sequences = self.num_directions, self.shape.num_sequences
+        if h_0 is None:
+            h_0 = x.new_zeros(*sequences, self.state_size)
+        if c_0 is None and self.equations.has_cell_state:
+            c_0 = x.new_zeros(*sequences, self.hidden_size)
+        return State(h_0, c_0)
 
     def weights(self, flat: tuple[Tensor, ...], direction: int) -> DirectionWeights:
         """Return the weights of one direction out of all of the layer's, which stand in torch's order."""

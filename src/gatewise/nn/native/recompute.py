@@ -5,6 +5,7 @@ Shapes as in `function.py`.
 
 from __future__ import annotations
 
+import operator
 from functools import partial
 
 import torch
@@ -19,7 +20,7 @@ from gatewise.nn.native.plan import Plan
 def differentiable_gradients(
     plan: Plan,
     x: Tensor,
-    h_0: Tensor,
+    h_0: Tensor | None,
     c_0: Tensor | None,
     flat: tuple[Tensor, ...],
     cotangents: tuple[Tensor | None, ...],
@@ -27,11 +28,10 @@ def differentiable_gradients(
 ) -> list[Tensor | None]:
     """Return the gradients of x, h_0, c_0 and the weights as a differentiable function of all tensors given."""
     # Aliases: an argument that is itself computed from another one must not take part in that one's gradient.
-    x, h_0 = x.view_as(x), h_0.view_as(h_0)
-    c_0 = None if c_0 is None else c_0.view_as(c_0)
-    flat = tuple(weight.view_as(weight) for weight in flat)
+    x, flat = x.view_as(x), tuple(weight.view_as(weight) for weight in flat)
+    h_0, c_0 = None if h_0 is None else h_0.view_as(h_0), None if c_0 is None else c_0.view_as(c_0)
     arguments = (x, h_0, c_0, *flat)
-    runs = _run_directions(plan, x, h_0, c_0, flat)
+    runs = _run_directions(plan, x, plan.initial_state(x, h_0, c_0), flat)
     results = _results(plan, runs)
     pairs = [
         (result, cotangent)
@@ -57,9 +57,7 @@ def differentiable_gradients(
     ]
 
 
-def _run_directions(
-    plan: Plan, x: Tensor, h_0: Tensor, c_0: Tensor | None, flat: tuple[Tensor, ...]
-) -> list[DirectionRun]:
+def _run_directions(plan: Plan, x: Tensor, initial: State, flat: tuple[Tensor, ...]) -> list[DirectionRun]:
     shape = plan.shape
     inputs, valid = x, None
     if shape.lengths is not None:
@@ -72,7 +70,7 @@ def _run_directions(
         run_direction(
             plan.equations,
             inputs,
-            State(h_0[d], None if c_0 is None else c_0[d]),
+            initial.map(operator.itemgetter(d)),
             Weights(*plan.weights(flat, d)),
             valid,
             is_reverse=d == 1,
@@ -92,13 +90,16 @@ def _results(plan: Plan, runs: list[DirectionRun]) -> list[Tensor | None]:
     ]
     if plan.tracing != "graph":
         return results
-    if names:
-        for run in runs:
-            steps = [torch.cat([gates[name] for name in names], dim=-1) for gates in run.gates]
-            results.append(_as_rows(plan, torch.stack(steps)))
-    if plan.equations.has_cell_state:
-        for run in runs:
-            results.append(_as_rows(plan, torch.stack([state.require_cell() for state in run.states])))
+    for run in runs if names else []:
+        # The last block is c_t; the GRU's is nobody's result.
+        last = [
+            gates[names[0]].detach() if state.cell is None else state.cell
+            for gates, state in zip(run.gates, run.states, strict=True)
+        ]
+        steps = [
+            torch.cat([*map(gates.__getitem__, names), c], dim=-1) for gates, c in zip(run.gates, last, strict=True)
+        ]
+        results.append(_as_rows(plan, torch.stack(steps)))
     return results
 
 

@@ -57,9 +57,7 @@ class NativeStates:
         initial = call.initial.map(lambda state: state[rows].detach().contiguous())
         self._initial = initial.hidden, initial.cell
         self._inputs = with_contiguous_rows(inputs.detach())
-        self.output, _, _, self._gates, self._kept = forward(
-            self._plan, self._inputs, *self._initial, self._weights, is_kept=True
-        )
+        self.output, _, _, self._kept = forward(self._plan, self._inputs, *self._initial, self._weights, is_kept=True)
 
     def entering(self, steps: Tensor, final: State) -> Entering:
         """Bring dL/dy_t (T, N, D*P), dL/dh_n and dL/dc_n (D, N, ...) to the steps at which they enter."""
@@ -100,23 +98,21 @@ class NativeStates:
         kernel.backward(
             (grad_output, None, None if grad_c_n is None else grad_c_n.contiguous()),
             None,
-            None,
             self._initial,
             w_hh,
             w_hr,
             y,
-            self._gates[d] if self._gates else None,
             self._kept[d] if self._kept else None,
             da,
-            (torch.empty_like(h_0), None if c_0 is None else torch.empty_like(c_0)),
+            (None, None),
             (hidden, cell),
         )
-        kernel.products(self._inputs, h_0, w_ih, y, da, WeightGradients(None, None, None, None), grad_input)
+        kernel.products(self._inputs, h_0, w_ih, y, da, WeightGradients(None, None), grad_input)
         return hidden, cell
 
     def _through_output(self, d: int, hidden: Tensor) -> Tensor:
         """Return the part of dL/dc_t that comes through h_t of the same step, for dL/dh_t (T, N, P)."""
         w_hr = self._plan.weights(self._weights, d)[4]
-        output_gate = self._gates[d].chunk(4, dim=-1)[3]
-        slope = output_gate * (1 - self._kept[d].tanh().square())
+        output_gate, cell = self._kept[d].chunk(5, dim=-1)[3:]
+        slope = output_gate * (1 - cell.tanh().square())
         return slope * (hidden if w_hr is None else hidden @ w_hr)

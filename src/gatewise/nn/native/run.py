@@ -7,7 +7,8 @@ gates; ``rows`` stands for (T, N), and for (R,) where the call is packed.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,32 +26,30 @@ from gatewise.nn.ragged import reorder
 from gatewise.nn.weights import layer_weights
 
 
-@dataclass(frozen=True)
-class LayerValues:
-    """What one layer computed; lists hold one entry a direction, and nothing where the cell has none."""
+class LayerValues(NamedTuple):
+    """What one layer computed."""
 
     output: Tensor  # (rows, D*P)
-    gates: list[Tensor]  # (rows, G*H)
-    cells: list[Tensor]  # (rows, H)
+    kept: list[Tensor]  # (rows, (G+1)*H) a direction: gates, then the LSTM's c_t; nothing for the RNN or untraced
 
 
-@dataclass(frozen=True)
-class NativeRun:
+class NativeRun(NamedTuple):
     """What a layer computed on a call."""
 
     call: Call
     output: Tensor  # (rows, D*P)
     final: State  # hidden (L*D, N, P), cell (L*D, N, H)
-    layers: list[LayerValues]  # gates and cells only if the call is traced
+    layers: list[LayerValues]
 
     def snapshot(self) -> NativeRun:
         """Return the same values without their autograd graph, copied where the caller has them too and may write."""
         layers = [
-            LayerValues(layer.output.detach(), [*map(Tensor.detach, layer.gates)], [*map(Tensor.detach, layer.cells)])
-            for layer in self.layers
+            LayerValues(output.detach(), [of_direction.detach() for of_direction in kept])
+            for output, kept in self.layers
         ]
-        layers[-1] = replace(layers[-1], output=layers[-1].output.clone())
-        call = replace(self.call, initial=self.call.initial.map(_copy))
+        layers[-1] = layers[-1]._replace(output=layers[-1].output.clone())
+        given = self.call.given
+        call = self.call if given is None else replace(self.call, given=given.map(_copy))
         return NativeRun(call, layers[-1].output, self.final.map(_copy), layers)
 
 
@@ -69,16 +68,15 @@ def run_native(
         Where backward passes put the total gradients.
     """
     shape, packed = _shape_of(call), call.packed
-    initial = call.initial if packed is None else reorder(call.initial, packed.sorted_indices)
+    given = call.given if call.given is None or packed is None else reorder(call.given, packed.sorted_indices)
     output, layers, hidden, cell = call.data, [], [], []
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:
             output = _dropout(output, layer.dropout, call)
         plan = Plan.of_layer(layer, index, shape, tracing, totals)
-        states = initial if layer.num_layers == 1 else initial.map(operator.itemgetter(plan.rows))
-        flat = tuple(layer_weights(layer, plan.rows))
-        output, h_n, c_n, gates, cells = run_layer(plan, output, states.hidden, states.cell, flat)
-        layers.append(LayerValues(output, gates, cells))
+        h_0, c_0 = (None, None) if given is None else _rows(given, plan.rows)
+        output, h_n, c_n, kept = run_layer(plan, output, h_0, c_0, tuple(layer_weights(layer, plan.rows)))
+        layers.append(LayerValues(output, kept))
         hidden.append(h_n)
         cell += [] if c_n is None else [c_n]
     final = State(_joined(hidden), _joined(cell) if cell else None)
@@ -97,6 +95,13 @@ def _shape_of(call: Call) -> StepShape:
 def _dropout(values: Tensor, p: float, call: Call) -> Tensor:
     """Drop entries with torch.nn's own mask, which is drawn in packed order."""
     return F.dropout(values, p) if call.packed is not None else ragged.dropout(values, p, call.lengths, None)
+
+
+def _rows(states: State, rows: slice) -> tuple[Tensor, Tensor | None]:
+    """Return the states of some rows of the L*D axis; all of them are not sliced, which takes a microsecond."""
+    if rows.stop - rows.start < len(states.hidden):
+        states = states.map(operator.itemgetter(rows))
+    return states.hidden, states.cell
 
 
 def _joined(states: list[Tensor]) -> Tensor:
