@@ -68,8 +68,10 @@ struct ForwardKernel {
     }
 
     static void pack_bias(const S* bias, std::ptrdiff_t H, std::ptrdiff_t first, S* to) {
-        if (bias) return pack_rows<V, C::kBlocks>(bias, H, 1, first, kVectors, to);
-        for (int v = 0; v < kVectors; ++v) store(to + v * kLanes<V>, V{});
+        for (int v = 0; v < kVectors; ++v) {
+            const std::ptrdiff_t block = v % C::kBlocks, unit = first + v / C::kBlocks * kLanes<V>;
+            store(to + v * kLanes<V>, bias ? load_upto<V>(bias + block * H, unit, H) : V{});
+        }
     }
 
     // a = W_ih x + b_ih.
@@ -157,7 +159,7 @@ struct ForwardKernel {
             for (std::ptrdiff_t s = block; s < block_end; ++s) {
                 std::ptrdiff_t last = first;
                 for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) last += length_of(call.steps, n, T) > s ? 1 : 0;
-                for_each_tile(first, last, layout.panels, step);
+                for_each_tile(first, last, layout.panels, step, s % 2 == 0 ? Walk::upwards : Walk::downwards);
                 if (C::kMayProject && has_projection) multiply_panels(rows, first, last, W_hr, 0, H, Projection{});
                 first = last;
             }

@@ -71,22 +71,29 @@ GATEWISE_INLINE void run_tile(std::ptrdiff_t rows, const Tile& tile, std::ptrdif
     tile.template run<MostRows, 1>(first, panel);
 }
 
+// Which way one or two rows walk over the panels. Who comes to the same ones again and again turns round each time: those that were used last are
+// still in the nearest cache (12 to 18 % of the time of one LSTM sequence). For more rows it makes no difference.
+enum class Walk { upwards, downwards };
+
+// The i-th of `count` on a walk.
+GATEWISE_INLINE std::ptrdiff_t place_on(Walk walk, std::ptrdiff_t i, std::ptrdiff_t count) { return walk == Walk::upwards ? i : count - 1 - i; }
+
 // One or two rows are too few chains to hide the latency of fma (eight do): they take several panels at a time.
 template <int Rows, class Tile>
-GATEWISE_INLINE void run_few_rows(const Tile& tile, std::ptrdiff_t first, std::ptrdiff_t panels) {
+GATEWISE_INLINE void run_few_rows(const Tile& tile, std::ptrdiff_t first, std::ptrdiff_t panels, Walk walk) {
     constexpr int together = 8 / (Rows * Tile::kVectors) > 1 ? 8 / (Rows * Tile::kVectors) : 1;
-    std::ptrdiff_t p = 0;
-    for (; p + together <= panels; p += together) tile.template run<Rows, together>(first, p);
-    for (; p < panels; ++p) tile.template run<Rows, 1>(first, p);
+    const std::ptrdiff_t groups = panels / together;
+    for (std::ptrdiff_t i = 0; i < groups; ++i) tile.template run<Rows, together>(first, place_on(walk, i, groups) * together);
+    for (std::ptrdiff_t p = groups * together; p < panels; ++p) tile.template run<Rows, 1>(first, p);
 }
 
 // Covers rows begin .. end-1 and all panels with tiles that are as even as they can be: 7 rows are 4 + 3, never 6 + 1.
 template <class Tile>
-GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t panels, const Tile& tile) {
+GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t panels, const Tile& tile, Walk walk = Walk::upwards) {
     constexpr int most = kTileRows<Tile::kVectors>;
     const std::ptrdiff_t count = end - begin;
-    if (count == 1) return run_few_rows<1>(tile, begin, panels);
-    if (count == 2) return run_few_rows<2>(tile, begin, panels);
+    if (count == 1) return run_few_rows<1>(tile, begin, panels, walk);
+    if (count == 2) return run_few_rows<2>(tile, begin, panels, walk);
     const std::ptrdiff_t tiles = (count + most - 1) / most;
     for (std::ptrdiff_t p = 0; p < panels; ++p) {
         std::ptrdiff_t first = begin;

@@ -3,6 +3,7 @@
 
 #include "gemm.hpp"
 #include "steps.hpp"
+#include "transpose.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
 
@@ -11,19 +12,19 @@ namespace gatewise::GATEWISE_LEVEL {
 template <class V, int Blocks>
 void pack_rows(const Scalar<V>* matrix, std::ptrdiff_t H, std::ptrdiff_t K, std::ptrdiff_t first, std::ptrdiff_t vectors, Scalar<V>* panel) {
     const std::ptrdiff_t width = vectors * kLanes<V>;
-    constexpr std::ptrdiff_t block = 32;  // so much of the panel stays in the first-level cache while its columns are filled one by one
-    for (std::ptrdiff_t begin = 0; begin < K; begin += block) {
-        const std::ptrdiff_t end = begin + block < K ? begin + block : K;
-        for (std::ptrdiff_t column = 0; column < width; ++column) {
-            const std::ptrdiff_t vector = column / kLanes<V>;
-            const std::ptrdiff_t unit = first + vector / Blocks * kLanes<V> + column % kLanes<V>;
-            Scalar<V>* const to = panel + column;
-            if (unit >= H) {
-                for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = 0;
-                continue;
+    for (std::ptrdiff_t k = 0; k < K; k += kLanes<V>) {
+        for (std::ptrdiff_t v = 0; v < vectors; ++v) {
+            const std::ptrdiff_t unit = first + v / Blocks * kLanes<V>;
+            const Scalar<V>* const from = matrix + (v % Blocks * H + unit) * K;
+            Array<V, kLanes<V>> square;
+#pragma GCC unroll 16
+            for (std::ptrdiff_t i = 0; i < kLanes<V>; ++i) square[i] = unit + i < H ? load_upto<V>(from + i * K, k, K) : V{};
+            transpose(square);
+            Scalar<V>* const to = panel + k * width + v * kLanes<V>;
+#pragma GCC unroll 16
+            for (std::ptrdiff_t i = 0; i < kLanes<V>; ++i) {
+                if (k + i < K) store(to + i * width, square[i]);
             }
-            const Scalar<V>* const row = matrix + (vector % Blocks * H + unit) * K;
-            for (std::ptrdiff_t k = begin; k < end; ++k) to[k * width] = row[k];
         }
     }
 }
