@@ -112,6 +112,8 @@ _signature = cache(inspect.signature)  # takes some 10 us
 
 def read_given_call(layer: RNNBase, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call:
     """Return the call that the layer's forward is given with these arguments; for who stands before or behind it."""
+    if not keywords and len(arguments) in (1, 2):  # input, and perhaps hx
+        return read_call(layer, *arguments)
     given = _signature(type(layer).forward).bind(layer, *arguments, **keywords).arguments
     return read_call(layer, given["input"], given.get("hx"), given.get("lengths"))
 

@@ -16,7 +16,7 @@ from torch.nn import Module, RNNBase
 from gatewise.nn.call import Call, hand_back, read_given_call
 from gatewise.nn.composite import Run, run_composite
 from gatewise.nn.layers import RecurrentLayer
-from gatewise.nn.native import NativeRun, TotalGradients, run_native
+from gatewise.nn.native import NativeRun, TotalGradients, Tracing, run_native
 from gatewise.nn.paths import choose_path
 from gatewise.nn.weights import given_weights, num_directions
 
@@ -27,8 +27,9 @@ OnRun = Callable[[str, RNNBase, Run], None]
 class OnNative:
     """What an observer does with calls that the native path can compute; one without this wants every node."""
 
+    wants_values: bool  # of gates and cell states
     begin: Callable[[int], TotalGradients | None]  # with L*D, before the call: where backward puts total gradients
-    end: Callable[[str, RNNBase, NativeRun, TotalGradients | None], None]  # after it; gates and cells are values
+    end: Callable[[str, RNNBase, NativeRun, TotalGradients | None], None]  # after it
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ class _ObservedForward:
         observers = tuple(self.observers)
         is_native = all(observer.on_native for observer in observers) and choose_path(layer, call) == "native"
         if isinstance(layer, RecurrentLayer):
-            layer.path = "native" if is_native else "composite"
+            layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
         if torch.is_grad_enabled() and not (is_native and _reaches_every_state(layer, call)):
             call = _with_differentiable_start(call)
         run = _run_native(layer, call, observers) if is_native else _run_composite(layer, call, observers)
@@ -118,7 +119,8 @@ class _ObservedForward:
 def _run_native(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> NativeRun:
     watching = [(observer, observer.on_native) for observer in observers if observer.on_native is not None]
     totals = [on_native.begin(call.num_rows) for _, on_native in watching]
-    run = run_native(layer, call, tracing="values", totals=tuple(total for total in totals if total is not None))
+    tracing: Tracing = "values" if any(on_native.wants_values for _, on_native in watching) else "none"
+    run = run_native(layer, call, tracing=tracing, totals=tuple(total for total in totals if total is not None))
     for (observer, on_native), total in zip(watching, totals, strict=True):
         on_native.end(observer.name, layer, run, total)
     return run

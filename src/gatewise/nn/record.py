@@ -19,7 +19,6 @@ from gatewise.nn.native import NativeRun, TotalGradients
 from gatewise.nn.observe import OnNative, observed, recurrent_layers
 from gatewise.nn.recorded_gradients import KernelGradients, NodeGradients, RecordedGradients
 from gatewise.nn.trace import Trace, TracedWeights, trace_of_composite, trace_of_native
-from gatewise.nn.weights import num_directions
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def record(model: Module, gates: bool = True, gradients: bool | Literal["norms"]
     def end(name: str, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
         recording[name].calls.append(_recorded_call(layer, run, totals, keeps_gates=gates))
 
-    with observed(layers, on_run, OnNative(begin, end)):
+    with observed(layers, on_run, OnNative(gates, begin, end)):
         yield recording
 
 
@@ -203,9 +202,7 @@ def _recorded_call(layer: RNNBase, run: NativeRun, totals: TotalGradients | None
     """Keep what a native run computed; what it takes to read it in the form of a trace waits until somebody asks."""
     gradients = None
     if totals is not None:
-        outputs = [of_layer.output.detach() for of_layer in run.layers]
-        hidden = [rows for output in outputs for rows in output.chunk(num_directions(layer), dim=-1)]
-        gradients = KernelGradients(run.call, totals, hidden, has_graph=run.output.requires_grad)
+        gradients = KernelGradients(run.call, totals, has_graph=run.output.requires_grad)
     if not keeps_gates:
         return RecordedCall(None, gradients)
     values, weights = run.snapshot(), TracedWeights.of(layer)

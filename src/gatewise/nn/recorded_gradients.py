@@ -70,16 +70,15 @@ def _gradient(node: Tensor) -> Tensor:
 class KernelGradients(RecordedGradients):
     """What the native backward handed out, which keeps rows as they lie in the call."""
 
-    def __init__(self, call: Call, totals: TotalGradients, values: list[Tensor], has_graph: bool) -> None:
+    def __init__(self, call: Call, totals: TotalGradients, has_graph: bool) -> None:
         self._call = call
         self._totals = totals
-        self._values = values  # of h_t, a row of L*D each: what a gradient that never came is zero like
         self._has_graph = has_graph
 
     def hidden(self) -> Tensor:
         """See `RecordedGradients.hidden`."""
         self._require_vectors()
-        return self._stack(self._totals.hidden)
+        return self._stack(self._totals.hidden, self._call.state_size)
 
     def cell(self) -> Tensor | None:
         """See `RecordedGradients.cell`."""
@@ -102,24 +101,16 @@ class KernelGradients(RecordedGradients):
         if self._totals.are_norms_only:
             raise RuntimeError("this recording was made with gradients='norms' and holds the norms alone")
 
-    def _stack(self, rows: list[Tensor | None], size: int | None = None) -> Tensor:
-        self._check(rows)
-        filled = [
-            value.new_zeros(*value.shape[:-1], size or value.shape[-1]) if row is None else row
-            for row, value in zip(rows, self._values, strict=True)
-        ]
-        return torch.stack([self._call.padded(row) for row in filled])
-
     def _stack_norms(self, rows: list[Tensor | None]) -> Tensor:
-        self._check(rows)
-        filled = [
-            value.new_zeros(value.shape[:-1], dtype=torch.float64) if row is None else row
-            for row, value in zip(rows, self._values, strict=True)
-        ]
-        return torch.stack([self._call.padded(row.unsqueeze(-1)).squeeze(-1) for row in filled])
+        columns = [None if row is None else row.unsqueeze(-1) for row in rows]
+        return self._stack(columns, 1, torch.float64).squeeze(-1)
 
-    def _check(self, rows: list[Tensor | None]) -> None:
+    def _stack(self, rows: list[Tensor | None], size: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Stack what came, of `size` columns and the call's type or `dtype`; what never came is zero."""
         _check(has_graph=self._has_graph, was_reached=any(row is not None for row in rows))
+        data = self._call.data
+        zeros = data.new_zeros(*data.shape[:-1], size, dtype=dtype)
+        return torch.stack([self._call.padded(zeros if row is None else row) for row in rows])
 
 
 def _check(*, has_graph: bool, was_reached: bool) -> None:

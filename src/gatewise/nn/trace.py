@@ -20,7 +20,7 @@ from gatewise.nn.composite import Run
 from gatewise.nn.native import NativeRun
 from gatewise.nn.ragged import valid_steps
 from gatewise.nn.values import RowValues, values_of_composite, values_of_native
-from gatewise.nn.weights import equations_of, num_directions, weights_of
+from gatewise.nn.weights import by_meaning, equations_of, given_weights, num_directions, weight_names
 
 Direction = Literal["forward", "reverse"]
 
@@ -93,10 +93,7 @@ class Trace:
         RuntimeError
             If a parameter was changed in place since, for instance by an optimizer's step.
         """
-        for name, parameter, version in self._weights.versions:
-            if parameter._version != version:
-                raise RuntimeError(f"{name} was changed after this trace was made; call trace again")
-        return self._weights.rows[index]
+        return self._weights.row(index)
 
     def valid(self) -> Tensor:
         """Return (T, N) bool: whether step t lies inside sequence n."""
@@ -142,21 +139,38 @@ def _detach(output: Tensor | PackedSequence) -> Tensor | PackedSequence:
 
 @dataclass(frozen=True)
 class TracedWeights:
-    """The weights of every row (L*D) at the time of a call, with what tells whether they changed since."""
+    """The weights of a layer at the time of a call, with what tells whether they changed since."""
 
-    rows: tuple[Weights, ...]
-    versions: tuple[tuple[str, Tensor, int], ...]  # name, parameter, its version counter
+    rows: list[list[Tensor]]  # L*D, each in torch's order
+    names: list[tuple[str, ...]]
+    versions: list[list[int | None]]  # their version counters; a tensor made in inference mode has none
+    has_bias: bool
 
     @classmethod
     def of(cls, layer: RNNBase) -> TracedWeights:
         """Return the weights of `layer` as they are now."""
-        rows = tuple(weights_of(layer, row) for row in range(layer.num_layers * num_directions(layer)))
-        versions = tuple(
-            (name, parameter, parameter._version)
-            for name, parameter in layer.named_parameters()
-            if not parameter.is_inference()  # those have no version
-        )
-        return cls(rows, versions)
+        numbers = range(layer.num_layers * num_directions(layer))
+        rows = [given_weights(layer, row) for row in numbers]
+        versions = [[_version(weight) for weight in row] for row in rows]
+        return cls(rows, [weight_names(layer, row) for row in numbers], versions, layer.bias)
+
+    def row(self, index: int) -> Weights:
+        """Return the weights of one row of the L*D axis.
+
+        Raises
+        ------
+        RuntimeError
+            If any weight of the layer was changed in place since.
+        """
+        for names, weights, versions in zip(self.names, self.rows, self.versions, strict=True):
+            for name, weight, version in zip(names, weights, versions, strict=True):
+                if _version(weight) != version:
+                    raise RuntimeError(f"{name} was changed after this trace was made; call trace again")
+        return by_meaning(self.rows[index], self.has_bias)
+
+
+def _version(weight: Tensor) -> int | None:
+    return None if weight.is_inference() else weight._version
 
 
 def trace_of_composite(layer: RNNBase, run: Run) -> Trace:

@@ -45,27 +45,19 @@ def parameter_suffix(index: int, directions: int) -> str:
 
 def weights_of(layer: RNNBase, index: int) -> Weights:
     """Return the weights of row `index` on the L*D axis (layer, then direction, in the order of h_n)."""
-    suffix = parameter_suffix(index, num_directions(layer))
+    return by_meaning(given_weights(layer, index), layer.bias)
 
-    def parameter(name: str) -> Tensor:
-        tensor: Tensor = getattr(layer, f"{name}_{suffix}")
-        return tensor
 
-    return Weights(
-        input=parameter("weight_ih"),
-        recurrent=parameter("weight_hh"),
-        input_bias=parameter("bias_ih") if layer.bias else None,
-        recurrent_bias=parameter("bias_hh") if layer.bias else None,
-        projection=parameter("weight_hr") if layer.proj_size else None,
-    )
+def by_meaning(row: list[Tensor], has_bias: bool) -> Weights:
+    """Return the weights of one row, which come in torch's order, by their meaning."""
+    w_ih, w_hh, *rest = row
+    b_ih, b_hh = rest[:2] if has_bias else (None, None)
+    return Weights(w_ih, w_hh, b_ih, b_hh, *rest[2 if has_bias else 0 :])
 
 
 def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
     """Return the weights of row `index` that there are, in torch's order: W_ih, W_hh, b_ih, b_hh, W_hr."""
-    suffix = parameter_suffix(index, num_directions(layer))
-    # The compiler warns of a cache that it cannot keep.
-    names_of = _weight_names.__wrapped__ if torch.compiler.is_compiling() else _weight_names
-    names = names_of(suffix, layer.bias, layer.proj_size > 0)
+    names = weight_names(layer, index)
     # Module.__getattr__ takes a microsecond a name; a parametrized weight is no parameter and needs it.
     parameters = layer._parameters
     return [parameters.get(name) if name in parameters else getattr(layer, name) for name in names]  # type: ignore[misc]
@@ -74,6 +66,13 @@ def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
 def layer_weights(layer: RNNBase, rows: slice) -> list[Tensor]:
     """Return the weights of all rows of a slice of the L*D axis, in torch's order."""
     return [weight for row in range(rows.start, rows.stop) for weight in given_weights(layer, row)]
+
+
+def weight_names(layer: RNNBase, index: int) -> tuple[str, ...]:
+    """Return the names of the weights of row `index` that there are, in torch's order."""
+    # The compiler warns of a cache that it cannot keep.
+    names_of = _weight_names.__wrapped__ if torch.compiler.is_compiling() else _weight_names
+    return names_of(parameter_suffix(index, num_directions(layer)), layer.bias, layer.proj_size > 0)
 
 
 @cache

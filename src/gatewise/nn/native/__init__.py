@@ -1,6 +1,7 @@
 """The native path: each layer is one autograd node around the fused kernels of the native core."""
 
+from gatewise.nn.native.plan import Tracing
 from gatewise.nn.native.run import LayerValues, NativeRun, run_native
 from gatewise.nn.native.totals import TotalGradients
 
-__all__ = ["LayerValues", "NativeRun", "TotalGradients", "run_native"]
+__all__ = ["LayerValues", "NativeRun", "TotalGradients", "Tracing", "run_native"]

@@ -42,11 +42,8 @@ class NativeRun(NamedTuple):
     layers: list[LayerValues]
 
     def snapshot(self) -> NativeRun:
-        """Return the same values without their autograd graph, copied where the caller has them too and may write."""
-        layers = [
-            LayerValues(output.detach(), [of_direction.detach() for of_direction in kept])
-            for output, kept in self.layers
-        ]
+        """Return the values without the graph, copied where the caller has them too and may write in them."""
+        layers = [LayerValues(output.detach(), kept) for output, kept in self.layers]
         layers[-1] = layers[-1]._replace(output=layers[-1].output.clone())
         given = self.call.given
         call = self.call if given is None else replace(self.call, given=given.map(_copy))
