@@ -128,21 +128,22 @@ struct BackwardKernel {
 
     // In double: the square of a vanishing gradient is no float any more.
     struct SquareSum {
-        typename Traits<V>::Wide sum{};
+        static constexpr int kParts = sizeof(typename Traits<V>::Wide) / sizeof(F64);
+        Array<F64, kParts> sums{};
 
         GATEWISE_INLINE void add(V v) {
             const auto wide = __builtin_convertvector(v, typename Traits<V>::Wide);
-            sum += wide * wide;
+            Array<F64, kParts> parts;
+            __builtin_memcpy(parts, &wide, sizeof parts);
+            for (int i = 0; i < kParts; ++i) sums[i] = fma(parts[i], parts[i], sums[i]);
         }
 
-        // Halves added to halves: one after the other, sixteen lanes would wait for each other longer than the row takes.
-        double root() const {
-            double lanes[kLanes<V>];
-            __builtin_memcpy(lanes, &sum, sizeof lanes);
-            for (int half = kLanes<V> / 2; half > 0; half /= 2) {
-                for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-            }
-            return __builtin_sqrt(lanes[0]);
+        // Halves added to halves: one after the other, the lanes would wait for each other longer than the row takes.
+        GATEWISE_INLINE double root() const {
+            F64 sum = sums[0];
+            for (int i = 1; i < kParts; ++i) sum += sums[i];
+            for (int left = kLanes<F64>; left > 1; left /= 2) sum = interleave_low(sum, sum) + interleave_high(sum, sum);
+            return __builtin_sqrt(sum[0]);
         }
     };
 
