@@ -57,6 +57,9 @@ def markdown_table(points: Sequence[Point], gemm_rate: float) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+DIFFERENCE_UNITS = {"s": (1e6, "us"), "bytes": (2.0**-20, "MiB")}
+
+
 def median_of(point: Point, name: str) -> str:
     """Return a contestant's median in ms or MiB."""
     if name not in point.samples:
@@ -84,18 +87,21 @@ def claim_of(point: Point, of: str, over: str) -> str:
 
 
 def figure(verdict: Verdict) -> str:
-    """Return the estimate: a ratio as it is, a difference in microseconds."""
+    """Return the estimate: a ratio as it is, a difference in microseconds or MiB."""
     estimate = verdict.estimate
     if verdict.claim.statistic == "difference":
-        return f"{1e6 * estimate.value:+.0f} us ({1e6 * estimate.low:+.0f} to {1e6 * estimate.high:+.0f})"
+        scale, unit = DIFFERENCE_UNITS[verdict.unit]
+        value, low, high = (scale * number for number in (estimate.value, estimate.low, estimate.high))
+        digits = 0 if unit == "us" else 1
+        return f"{value:+.{digits}f} {unit} ({low:+.{digits}f} to {high:+.{digits}f})"
     return f"{estimate.value:.2f} ({estimate.low:.2f}-{estimate.high:.2f})"
 
 
 def target_text(verdict: Verdict) -> str:
     """Return the target as ``"≥ 3"`` or ``"≤ 50 us"``."""
     sign = "≥" if verdict.claim.bound == "at least" else "≤"
-    target = verdict.claim.target or 0.0
-    return f"{sign} {1e6 * target:.0f} us" if verdict.claim.statistic == "difference" else f"{sign} {target:g}"
+    scale, unit = DIFFERENCE_UNITS[verdict.unit] if verdict.claim.statistic == "difference" else (1.0, "")
+    return f"{sign} {scale * (verdict.claim.target or 0.0):g} {unit}".rstrip()
 
 
 def summary(points: Sequence[Point]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from gatewise.bench.record import Claim, Point
 from gatewise.bench.statistics import Estimate, difference_of_medians, ratio_of_medians
@@ -24,6 +25,7 @@ class Verdict:
     claim: Claim
     estimate: Estimate
     margin: float | None
+    unit: Literal["s", "bytes"]  # of a difference
 
     @property
     def is_met(self) -> bool:
@@ -62,6 +64,6 @@ def judge(point: Point, claim: Claim) -> Verdict:
     estimate_of = ratio_of_medians if claim.statistic == "ratio" else difference_of_medians
     estimate = estimate_of(point.samples[claim.of], point.samples[claim.over])
     if claim.target is None:
-        return Verdict(claim, estimate, None)
+        return Verdict(claim, estimate, None, point.unit)
     margin = estimate.value / claim.target - 1
-    return Verdict(claim, estimate, margin if claim.bound == "at least" else -margin)
+    return Verdict(claim, estimate, margin if claim.bound == "at least" else -margin, point.unit)
