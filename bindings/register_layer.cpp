@@ -58,11 +58,7 @@ Stride forward_work(const Layer& layer) {
 }
 
 Stride backward_work(const Layer& layer) {
-    return by_type(layer, [&]<class T>(T) { return backward_work_of<T>(kernels(), layer.cell, layer.size, layer.parts); });
-}
-
-Stride products_work(const Layer& layer) {
-    return by_type(layer, [&]<class T>(T) { return products_work_of<T>(kernels(), layer.cell, layer.size, layer.product_parts); });
+    return by_type(layer, [&]<class T>(T) { return backward_work_of<T>(kernels(), layer.cell, layer.size, layer.parts, layer.product_parts); });
 }
 
 Steps steps_of(bool is_reverse, Address lengths, Address offsets) {
@@ -96,9 +92,11 @@ void forward(const Layer& layer, bool is_reverse, Address lengths, Address offse
 }
 
 void backward(const Layer& layer, bool is_reverse, Address lengths, Address offsets, Address dy, Stride dy_step, Stride dy_sequence,
-              Stride dy_column, Address dh_n, Stride dh_n_sequence, Address dc_n, Stride dc_n_sequence, Address dkept, Address h_0,
-              Stride h_0_sequence, Address c_0, Stride c_0_sequence, Address W_hh, Address W_hr, Address y, Stride y_step, Stride y_sequence,
-              Address kept, Address da, Address dh_0, Address dc_0, Address dh, Address dc, Address dh_norm, Address dc_norm, Address work) {
+              Stride dy_column, Address dh_n, Stride dh_n_sequence, Address dc_n, Stride dc_n_sequence, Address dkept, Address x, Stride x_step,
+              Stride x_sequence, Address h_0, Stride h_0_sequence, Address c_0, Stride c_0_sequence, Address W_ih, Address W_hh, Address W_hr,
+              Address y, Stride y_step, Stride y_sequence, Address kept, Address dx, Stride dx_step, Stride dx_sequence, bool is_dx_added,
+              Address dh_0, Address dc_0, Address dW_ih, Address dW_hh, Address db_ih, Address db_hh, Address dh, Address dc, Address dh_norm,
+              Address dc_norm, Address work) {
     by_type(layer, [&]<class T>(T) {
         const Backward<T> call = {
             .size = layer.size,
@@ -108,48 +106,31 @@ void backward(const Layer& layer, bool is_reverse, Address lengths, Address offs
             .dh_n = {pointer<const T>(dh_n), 0, dh_n_sequence},
             .dc_n = {pointer<const T>(dc_n), 0, dc_n_sequence},
             .dkept = pointer<const T>(dkept),
+            .x = {pointer<const T>(x), x_step, x_sequence},
             .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
             .c_0 = {pointer<const T>(c_0), 0, c_0_sequence},
+            .W_ih = pointer<const T>(W_ih),
             .W_hh = pointer<const T>(W_hh),
             .W_hr = pointer<const T>(W_hr),
             .y = {pointer<const T>(y), y_step, y_sequence},
             .kept = pointer<const T>(kept),
-            .da = pointer<T>(da),
+            .dx = {pointer<T>(dx), dx_step, dx_sequence},
+            .is_dx_added = is_dx_added,
             .dh_0 = pointer<T>(dh_0),
             .dc_0 = pointer<T>(dc_0),
+            .dW_ih = pointer<T>(dW_ih),
+            .dW_hh = pointer<T>(dW_hh),
+            .db_ih = pointer<T>(db_ih),
+            .db_hh = pointer<T>(db_hh),
             .dh = pointer<T>(dh),
             .dc = pointer<T>(dc),
             .dh_norm = pointer<double>(dh_norm),
             .dc_norm = pointer<double>(dc_norm),
             .work = pointer<T>(work),
+            .da = nullptr,
         };
         const nb::gil_scoped_release released;
-        run_backward(kernels(), layer.cell, call, layer.parts);
-    });
-}
-
-void products(const Layer& layer, bool is_reverse, Address lengths, Address offsets, Address x, Stride x_step, Stride x_sequence, Address h_0,
-              Stride h_0_sequence, Address y, Stride y_step, Stride y_sequence, Address da, Address W_ih, Address dW_ih, Address dW_hh,
-              Address db_ih, Address db_hh, Address dx, Stride dx_step, Stride dx_sequence, bool is_dx_added, Address work) {
-    by_type(layer, [&]<class T>(T) {
-        const Products<T> call = {
-            .size = layer.size,
-            .steps = steps_of(is_reverse, lengths, offsets),
-            .x = {pointer<const T>(x), x_step, x_sequence},
-            .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
-            .y = {pointer<const T>(y), y_step, y_sequence},
-            .da = pointer<const T>(da),
-            .W_ih = pointer<const T>(W_ih),
-            .dW_ih = pointer<T>(dW_ih),
-            .dW_hh = pointer<T>(dW_hh),
-            .db_ih = pointer<T>(db_ih),
-            .db_hh = pointer<T>(db_hh),
-            .dx = {pointer<T>(dx), dx_step, dx_sequence},
-            .is_dx_added = is_dx_added,
-            .work = pointer<T>(work),
-        };
-        const nb::gil_scoped_release released;
-        run_products(kernels(), layer.cell, call, layer.product_parts);
+        run_backward(kernels(), layer.cell, call, layer.parts, layer.product_parts);
     });
 }
 
@@ -162,17 +143,14 @@ void register_layer(nb::module_& module) {
         .def_ro("parts", &Layer::parts, "How many threads it is worth.")
         .def("forward_work", &forward_work, "Elements of the workspace of `forward`.")
         .def("backward_work", &backward_work, "Elements of the workspace of `backward`.")
-        .def("products_work", &products_work, "Elements of the workspace of `products`.")
         .def("forward", &forward, "is_reverse"_a, "lengths"_a, "offsets"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a,
              "c_0_sequence"_a, "W_ih"_a, "W_hh"_a, "b_ih"_a, "b_hh"_a, "W_hr"_a, "y"_a, "y_step"_a, "y_sequence"_a, "h_n"_a, "c_n"_a,
              "kept"_a, "work"_a, "All steps; native/recurrent.hpp says what each address is.")
         .def("backward", &backward, "is_reverse"_a, "lengths"_a, "offsets"_a, "dy"_a, "dy_step"_a, "dy_sequence"_a, "dy_column"_a, "dh_n"_a,
-             "dh_n_sequence"_a, "dc_n"_a, "dc_n_sequence"_a, "dkept"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a, "c_0_sequence"_a, "W_hh"_a, "W_hr"_a,
-             "y"_a, "y_step"_a, "y_sequence"_a, "kept"_a, "da"_a, "dh_0"_a, "dc_0"_a, "dh"_a, "dc"_a, "dh_norm"_a, "dc_norm"_a, "work"_a,
-             "The gradients of the preactivations and of the initial states; native/recurrent.hpp says what each address is.")
-        .def("products", &products, "is_reverse"_a, "lengths"_a, "offsets"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "y"_a,
-             "y_step"_a, "y_sequence"_a, "da"_a, "W_ih"_a, "dW_ih"_a, "dW_hh"_a, "db_ih"_a, "db_hh"_a, "dx"_a, "dx_step"_a, "dx_sequence"_a,
-             "is_dx_added"_a, "work"_a, "The gradients of the weights and of x; native/recurrent.hpp says what each address is.");
+             "dh_n_sequence"_a, "dc_n"_a, "dc_n_sequence"_a, "dkept"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a,
+             "c_0_sequence"_a, "W_ih"_a, "W_hh"_a, "W_hr"_a, "y"_a, "y_step"_a, "y_sequence"_a, "kept"_a, "dx"_a, "dx_step"_a, "dx_sequence"_a,
+             "is_dx_added"_a, "dh_0"_a, "dc_0"_a, "dW_ih"_a, "dW_hh"_a, "db_ih"_a, "db_hh"_a, "dh"_a, "dc"_a, "dh_norm"_a, "dc_norm"_a, "work"_a,
+             "All gradients; native/recurrent.hpp says what each address is.");
 }
 
 }  // namespace gatewise::bindings

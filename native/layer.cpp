@@ -13,6 +13,8 @@ const Recurrent<T>& kernels_of_cell(const Kernels& kernels, Cell cell) {
     return kernels_for<T>(kernels).recurrent[static_cast<int>(cell)];
 }
 
+std::ptrdiff_t gradient_blocks_of(Cell cell) { return cell == Cell::lstm || cell == Cell::gru ? 4 : 1; }  // of da
+
 std::ptrdiff_t blocks_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
 
 // Which sequences a part takes. Ragged, it takes every parts-th one: where lengths descend, as in a packed batch, the first half of the
@@ -35,14 +37,33 @@ void pack_all(const Call& call, int parts, Pack pack) {
     }
 }
 
-template <class T, class Call, class Pack, class Run>
-void run_sequences(const Call& call, int parts, Pack pack, Run run) {
-    pack_all(call, parts, pack);
+template <class T, class Call, class Run>
+void run_sequences(const Call& call, int parts, Run run) {
     run_parts(parts, [&](int part) {
         const FlushSubnormals flush(kFlushes<T>);
-        run(call, share_of(part, parts, call.size.N, call.steps), part, parts);
+        run(share_of(part, parts, call.size.N, call.steps), part);
     });
 }
+
+// Where everything lies in the workspace of backward, in elements: that of the way through time, that of the products, and the gradients of the
+// preactivations of a block of steps. Of all steps at once they would take as much memory as the gates; a block of a quarter of a megabyte is
+// slower, since the products add to all of dW once a block. For their sake it has at least kFewestRows rows.
+struct BackwardLayout {
+    std::ptrdiff_t products, da, block_steps, size;
+
+    template <class T>
+    BackwardLayout(const Recurrent<T>& recurrent, Cell cell, const Sizes& of, int parts, int product_parts) {
+        constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(T)}, kBlock = 2 * 1024 * 1024 / std::ptrdiff_t{sizeof(T)}, kFewestRows = 128;
+        const std::ptrdiff_t step = of.N * gradient_blocks_of(cell) * of.H;
+        block_steps = std::min(of.T, std::max(kBlock / step, (kFewestRows + of.N - 1) / of.N));
+        products = rounded_up(recurrent.through_time_work(of, parts), kAlign);
+        da = products + rounded_up(recurrent.products_work(of, product_parts), kAlign);
+        size = da + block_steps * step;
+    }
+
+private:
+    static std::ptrdiff_t rounded_up(std::ptrdiff_t n, std::ptrdiff_t unit) { return (n + unit - 1) / unit * unit; }
+};
 
 // How many of `most` threads a product with `columns` columns for each row of the weights and step is worth: below some million
 // multiplications waking a second one costs more than it brings.
@@ -68,44 +89,43 @@ std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& s
 }
 
 template <class T>
-std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts) {
-    return kernels_of_cell<T>(kernels, cell).backward_work(size, parts);
-}
-
-template <class T>
-std::ptrdiff_t products_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts) {
-    return kernels_of_cell<T>(kernels, cell).products_work(size, parts);
+std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts, int product_parts) {
+    return BackwardLayout(kernels_of_cell<T>(kernels, cell), cell, size, parts, product_parts).size;
 }
 
 template <class T>
 void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, int parts) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    run_sequences<T>(call, parts, recurrent.pack_forward, recurrent.forward);
+    pack_all(call, parts, recurrent.pack_forward);
+    run_sequences<T>(call, parts, [&](const Share& share, int part) { recurrent.forward(call, share, part, parts); });
 }
 
 template <class T>
-void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& call, int parts) {
+void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& given, int parts, int product_parts) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    run_sequences<T>(call, parts, recurrent.pack_backward, recurrent.backward);
-}
-
-template <class T>
-void run_products(const Kernels& kernels, Cell cell, const Products<T>& call, int parts) {
-    const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    pack_all(call, parts, recurrent.pack_products);
-    run_parts(parts, [&](int part) {
-        const FlushSubnormals flush(kFlushes<T>);
-        recurrent.products(call, part, parts);
-    });
+    const BackwardLayout layout(recurrent, cell, given.size, parts, product_parts);
+    Backward<T> call = given, products = given;
+    call.da = products.da = given.work + layout.da;
+    products.work = given.work + layout.products;
+    const bool has_products = given.dx.data || given.dW_ih || given.dW_hh || given.db_ih || given.db_hh;
+    pack_all(call, parts, recurrent.pack_through_time);
+    if (has_products) pack_all(products, product_parts, recurrent.pack_products);
+    for (Block block{0, given.size.T}; block.last > 0; block.last = block.first) {
+        block.first = std::max<std::ptrdiff_t>(0, block.last - layout.block_steps);
+        run_sequences<T>(call, parts, [&](const Share& share, int part) { recurrent.through_time(call, block, share, part, parts); });
+        if (!has_products) continue;
+        run_parts(product_parts, [&](int part) {
+            const FlushSubnormals flush(kFlushes<T>);
+            recurrent.products(products, block, part, product_parts);
+        });
+    }
 }
 
 #define GATEWISE_INSTANTIATE(T)                                                              \
     template std::ptrdiff_t forward_work_of<T>(const Kernels&, Cell, const Sizes&, int);     \
-    template std::ptrdiff_t backward_work_of<T>(const Kernels&, Cell, const Sizes&, int);    \
-    template std::ptrdiff_t products_work_of<T>(const Kernels&, Cell, const Sizes&, int);    \
+    template std::ptrdiff_t backward_work_of<T>(const Kernels&, Cell, const Sizes&, int, int); \
     template void run_forward(const Kernels&, Cell, const Forward<T>&, int);                 \
-    template void run_backward(const Kernels&, Cell, const Backward<T>&, int);               \
-    template void run_products(const Kernels&, Cell, const Products<T>&, int);
+    template void run_backward(const Kernels&, Cell, const Backward<T>&, int, int);
 
 GATEWISE_INSTANTIATE(float)
 GATEWISE_INSTANTIATE(double)

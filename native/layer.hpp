@@ -14,17 +14,13 @@ int product_parts_of(const Sizes& size, Cell cell, int max_threads);
 template <class T>
 std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts);
 template <class T>
-std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts);
-template <class T>
-std::ptrdiff_t products_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts);
+std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts, int product_parts);
 
 // The results are the same bits for any number of parts. Float kernels take subnormal numbers for zero, with or without gradients, so that
 // a network computes the same in training and in use; double kernels do not, since the measures of vanishing gradients live on them.
 template <class T>
 void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, int parts);
 template <class T>
-void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& call, int parts);
-template <class T>
-void run_products(const Kernels& kernels, Cell cell, const Products<T>& call, int parts);
+void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& call, int parts, int product_parts);
 
 }  // namespace gatewise

@@ -54,9 +54,7 @@ struct Forward {
     T* work;                       // [forward_work], 64-byte aligned
 };
 
-// The gradients of the preactivations, from which those of the weights and of x are matrix products; and those of the initial states.
-// da holds RNN da; LSTM di df dg do; GRU dn dr dz r*dn, so that the first three blocks belong to W_ih (as n r z) and the last three to
-// W_hh (as r z n). dh_t and dc_t are total gradients, through everything that follows the step.
+// Backward: dh_t and dc_t are total gradients, through everything that follows the step. Of the results each may be null: not wanted.
 template <class T>
 struct Backward {
     Sizes size;
@@ -66,39 +64,36 @@ struct Backward {
     Strided<const T> dh_n;         // [N,P] strided; data null: zero
     Strided<const T> dc_n;         // [N,H] strided; data null: zero; LSTM
     const T* dkept;                // [R,(G+1)*H] gradients of the gates and of the LSTM's c_t as results of their own; null: zero. LSTM, GRU
+    Strided<const T> x;            // [T,N,I] strided
     Strided<const T> h_0;          // [N,P] strided; data null: zero
     Strided<const T> c_0;          // [N,H] strided; data null: zero; LSTM
+    const T* W_ih;                 // [G*H,I]
     const T* W_hh;                 // [G*H,P]
     const T* W_hr;                 // [P,H]; with a projection
     Strided<const T> y;            // [T,N,P] strided, from Forward, as is the next
     const T* kept;                 // [R,(G+1)*H]; LSTM, GRU
-    T* da;                         // out: [R,G*H], GRU [R,4H]; zero in padding
-    T* dh_0;                       // out: [N,P]; null: not wanted
-    T* dc_0;                       // out: [N,H]; null: not wanted; LSTM
-    T* dh;                         // out: [R,P] dh_t; zero in padding; null: not wanted
-    T* dc;                         // out: [R,H] dc_t; as dh. LSTM
-    double* dh_norm;               // out: [R] Euclidean norm of dh_t; as dh
-    double* dc_norm;               // out: [R]; as dh. LSTM
-    T* work;                       // [backward_work], 64-byte aligned
-};
-
-// What is parallel over time in backward: the products with da. Each result may be null: not wanted.
-template <class T>
-struct Products {
-    Sizes size;
-    Steps steps;
-    Strided<const T> x;            // [T,N,I] strided
-    Strided<const T> h_0;          // [N,P] strided; data null: zero
-    Strided<const T> y;            // [T,N,P] strided
-    const T* da;                   // [R,G*H], GRU [R,4H]
-    const T* W_ih;                 // [G*H,I]
+    Strided<T> dx;                 // out: [T,N,I] strided; zero in padding
+    bool is_dx_added;              // to what is there, from the other direction
+    T* dh_0;                       // out: [N,P]
+    T* dc_0;                       // out: [N,H]; LSTM
     T* dW_ih;                      // out: [G*H,I]
     T* dW_hh;                      // out: [G*H,P]
     T* db_ih;                      // out: [G*H]
     T* db_hh;                      // out: [G*H]
-    Strided<T> dx;                 // out: [T,N,I] strided; zero in padding
-    bool is_dx_added;              // to what is there, from the other direction
-    T* work;                       // [products_work], 64-byte aligned
+    T* dh;                         // out: [R,P] dh_t; zero in padding
+    T* dc;                         // out: [R,H] dc_t; as dh. LSTM
+    double* dh_norm;               // out: [R] Euclidean norm of dh_t; as dh
+    double* dc_norm;               // out: [R]; as dh. LSTM
+    T* work;                       // [backward_work], 64-byte aligned
+    // The gradients of the preactivations in a block of steps [block,N,kGradients*H], from which those of the weights and of x are matrix
+    // products: RNN da; LSTM di df dg do; GRU dn dr dz r*dn, so that the first three belong to W_ih (as n r z) and the last three to W_hh
+    // (as r z n). It lies in the workspace; run_backward sets it.
+    T* da;
+};
+
+// Steps first .. last-1 of all sequences, in the order of walking.
+struct Block {
+    std::ptrdiff_t first, last;
 };
 
 // The sequences of one part of a batch: begin, begin + stride .. below end; at most N / parts of them, rounded up.
@@ -107,18 +102,18 @@ struct Share {
 };
 
 // A kernel works as part number `part` of `parts`, in whose private workspace; parts may run at the same time and their number never changes a
-// result. pack_* must have run for all parts before.
+// result. pack_* must have run for all parts before. Blocks come from the last steps to the first, each through time and then to its products.
 template <class T>
 struct Recurrent {
     std::ptrdiff_t (*forward_work)(const Sizes&, int parts);  // elements of T
-    std::ptrdiff_t (*backward_work)(const Sizes&, int parts);
+    std::ptrdiff_t (*through_time_work)(const Sizes&, int parts);
     std::ptrdiff_t (*products_work)(const Sizes&, int parts);
     void (*pack_forward)(const Forward<T>&, int part, int parts);
-    void (*pack_backward)(const Backward<T>&, int part, int parts);
-    void (*pack_products)(const Products<T>&, int part, int parts);
+    void (*pack_through_time)(const Backward<T>&, int part, int parts);
+    void (*pack_products)(const Backward<T>&, int part, int parts);
     void (*forward)(const Forward<T>&, const Share&, int part, int parts);
-    void (*backward)(const Backward<T>&, const Share&, int part, int parts);
-    void (*products)(const Products<T>&, int part, int parts);
+    void (*through_time)(const Backward<T>&, const Block&, const Share&, int part, int parts);
+    void (*products)(const Backward<T>&, const Block&, int part, int parts);
 };
 
 }  // namespace gatewise

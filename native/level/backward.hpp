@@ -6,7 +6,7 @@
 namespace gatewise::GATEWISE_LEVEL {
 
 template <class C>
-struct BackwardKernel {
+struct ThroughTimeKernel {
     using V = typename C::Vector;
     using S = Scalar<V>;
     using Row = BackwardRow<S>;
@@ -63,7 +63,7 @@ struct BackwardKernel {
         GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t H) const { store_upto(row.dm, sum, u, H); }
     };
 
-    static void run(const Backward<S>& given, const Share& share, int part, int parts) {
+    static void run(const Backward<S>& given, const Block& block, const Share& share, int part, int parts) {
         const auto& [T, N, I, H, P, has_projection] = given.size;
         const Layout layout(given.size, parts);
         Backward<S> call = given;
@@ -74,9 +74,10 @@ struct BackwardKernel {
         const Panels<V> W_hh = panels_of_W_hh(call, layout), W_hr = panels_of_W_hr(call, layout);
 
         zero(own + layout.zeros, zeros_of(call.size));
-        start(call, share);
-        for (std::ptrdiff_t s = longest_of(call.steps, share, T) - 1; s >= 0; --s) {
-            const std::ptrdiff_t count = list_rows(call, share, s, layout, own, rows);
+        if (block.last == T) start(call, share);
+        const std::ptrdiff_t longest = longest_of(call.steps, share, T);
+        for (std::ptrdiff_t s = block.last < longest ? block.last : longest; s-- > block.first;) {
+            const std::ptrdiff_t count = list_rows(call, block, share, s, layout, own, rows);
             for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k]);
             if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, 0, P, ToUnprojected{});
             for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k]);
@@ -93,7 +94,6 @@ struct BackwardKernel {
             if (call.steps.offsets) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 const std::ptrdiff_t number = t * N + n;
-                zero(call.da + number * C::kGradients * H, C::kGradients * H);
                 if (call.dh) zero(call.dh + number * P, P);
                 if (call.dh_norm) call.dh_norm[number] = 0;
                 if (C::kHasCellState && call.dc) zero(call.dc + number * H, H);
@@ -154,7 +154,8 @@ struct BackwardKernel {
     }
 
     // The s-th steps of the sequences that have so many; returns how many there are.
-    static std::ptrdiff_t list_rows(const Backward<S>& call, const Share& share, std::ptrdiff_t s, const Layout& layout, S* own, Row* rows) {
+    static std::ptrdiff_t list_rows(const Backward<S>& call, const Block& block, const Share& share, std::ptrdiff_t s, const Layout& layout, S* own,
+                                    Row* rows) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         std::ptrdiff_t count = 0;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
@@ -173,7 +174,7 @@ struct BackwardKernel {
                 .kept = C::kKept > 0 ? call.kept + number * C::kKept * H : nullptr,
                 .dh = call.dh_0 + n * P,
                 .dc = C::kHasCellState ? call.dc_0 + n * H : nullptr,
-                .da = call.da + number * C::kGradients * H,
+                .da = call.da + ((s - block.first) * N + n) * C::kGradients * H,
                 .dm = has_projection ? own + layout.m + (n - share.begin) / share.stride * H : nullptr,
                 .number = number,
             };

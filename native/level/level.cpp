@@ -20,13 +20,13 @@ template <class C>
 constexpr Recurrent<Scalar<typename C::Vector>> recurrent_of() {
     return {
         .forward_work = ForwardKernel<C>::work,
-        .backward_work = BackwardKernel<C>::work,
+        .through_time_work = ThroughTimeKernel<C>::work,
         .products_work = ProductsKernel<C>::work,
         .pack_forward = ForwardKernel<C>::pack,
-        .pack_backward = BackwardKernel<C>::pack,
+        .pack_through_time = ThroughTimeKernel<C>::pack,
         .pack_products = ProductsKernel<C>::pack,
         .forward = ForwardKernel<C>::run,
-        .backward = BackwardKernel<C>::run,
+        .through_time = ThroughTimeKernel<C>::run,
         .products = ProductsKernel<C>::run,
     };
 }

@@ -128,9 +128,9 @@ struct ProductsKernel {
 
     static std::ptrdiff_t work(const Sizes& size, int parts) { return Layout(size, parts).size; }
 
-    static Panels<V> panels_of_W_ih(const Products<S>& call, const Layout& layout) { return {call.work, layout.K, call.size.I}; }
+    static Panels<V> panels_of_W_ih(const Backward<S>& call, const Layout& layout) { return {call.work, layout.K, call.size.I}; }
 
-    static void pack(const Products<S>& call, int part, int parts) {
+    static void pack(const Backward<S>& call, int part, int parts) {
         if (!call.dx.data) return;
         const std::ptrdiff_t I = call.size.I, H = call.size.H;
         const Panels<V> W_ih = panels_of_W_ih(call, Layout(call.size, parts));
@@ -139,25 +139,18 @@ struct ProductsKernel {
         }
     }
 
-    static void run(const Products<S>& call, int part, int parts) {
+    static void run(const Backward<S>& call, const Block& block, int part, int parts) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         const Layout layout(call.size, parts);
         S* const own = call.work + layout.parts + part * layout.part_size;
         const Target targets[] = {{&Row::x, I, call.dW_ih, call.db_ih, 0}, {&Row::h_prev, P, call.dW_hh, call.db_hh, C::kFirstRecurrent}};
-        for (const Target& target : targets) clear(target, call.size, part, parts);
-        zero(own + layout.bias, C::kGradients * H);
-        zero(own + layout.zeros, zeros_of(call.size));
+        if (block.last == T) start(call, targets, own, layout, part, parts);
         Row rows[kChunk];
         std::ptrdiff_t count = 0;
-        for (std::ptrdiff_t t = 0; t < T; ++t) {
+        for (std::ptrdiff_t s = block.first; s < block.last; ++s) {
             for (std::ptrdiff_t n = 0; n < N; ++n) {
-                const bool is_last = t == T - 1 && n == N - 1;
-                const std::ptrdiff_t length = length_of(call.steps, n, T);
-                if (t < length) {
-                    rows[count++] = row(call, t, n, length, own + layout.zeros);
-                } else if (call.dx.data && !call.is_dx_added && !call.steps.offsets && part == 0) {
-                    zero(row_at(call.dx, call.steps, t, n), I);
-                }
+                const bool is_last = s == block.last - 1 && n == N - 1;
+                if (s < length_of(call.steps, n, T)) rows[count++] = row(call, block, s, n, own + layout.zeros);
                 if (count == kChunk || (is_last && count > 0)) {
                     for (const Target& target : targets) add(target, rows, count, H, own, part, parts);
                     if (call.db_ih || call.db_hh) add_biases(rows, count, H, own + layout.bias, part, parts);
@@ -166,17 +159,30 @@ struct ProductsKernel {
                 }
             }
         }
-        for (const Target& target : targets) write_bias(target, H, own + layout.bias, part, parts);
+        for (const Target& target : targets) {
+            if (block.first == 0) write_bias(target, H, own + layout.bias, part, parts);
+        }
     }
 
-    static Row row(const Products<S>& call, std::ptrdiff_t t, std::ptrdiff_t n, std::ptrdiff_t length, const S* zeros) {
-        const bool is_reverse = call.steps.is_reverse;
-        const bool is_first = is_reverse ? t == length - 1 : t == 0;
+    // Sums begin at zero; padding is zero.
+    static void start(const Backward<S>& call, const Target (&targets)[2], S* own, const Layout& layout, int part, int parts) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
+        for (const Target& target : targets) clear(target, call.size, part, parts);
+        zero(own + layout.bias, C::kGradients * H);
+        zero(own + layout.zeros, zeros_of(call.size));
+        if (!call.dx.data || call.is_dx_added || call.steps.offsets || part > 0) return;
+        for (std::ptrdiff_t n = 0; n < N; ++n) {
+            for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) zero(row_at(call.dx, call.steps, t, n), I);
+        }
+    }
+
+    static Row row(const Backward<S>& call, const Block& block, std::ptrdiff_t s, std::ptrdiff_t n, const S* zeros) {
+        const Place place = place_of(call.steps, s, n, call.size.T);
         return {
-            .da = call.da + row_of(call.steps, t, n, call.size.N) * C::kGradients * call.size.H,
-            .x = row_at(call.x, call.steps, t, n),
-            .h_prev = is_first ? first_state(call.h_0, n, zeros) : row_at(call.y, call.steps, is_reverse ? t + 1 : t - 1, n),
-            .dx = call.dx.data ? row_at(call.dx, call.steps, t, n) : nullptr,
+            .da = call.da + ((s - block.first) * call.size.N + n) * C::kGradients * call.size.H,
+            .x = row_at(call.x, call.steps, place.t, n),
+            .h_prev = place.is_first ? first_state(call.h_0, n, zeros) : row_at(call.y, call.steps, place.before, n),
+            .dx = call.dx.data ? row_at(call.dx, call.steps, place.t, n) : nullptr,
         };
     }
 
@@ -243,7 +249,7 @@ struct ProductsKernel {
     }
 
     // In blocks of k: the panel of a whole G*H would leave no room in the second-level cache.
-    static void input_gradient(const Products<S>& call, const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Layout& layout) {
+    static void input_gradient(const Backward<S>& call, const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Layout& layout) {
         constexpr std::ptrdiff_t kInner = 512;
         for (std::ptrdiff_t k = 0; k < layout.K; k += kInner) {
             const ToInput<V> to_input{call.is_dx_added || k > 0};

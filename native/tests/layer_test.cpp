@@ -96,7 +96,7 @@ private:
 template <class T>
 Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& plain, int parts) {
     const auto [T_, N, I, H, P, has_projection] = of.size;
-    const Index G = plain.blocks(), gradients = plain.gradient_blocks();
+    const Index G = plain.blocks();
     const bool is_lstm = of.cell == Cell::lstm;
     const Index kept_blocks = plain.kept_blocks();
     const auto flat = [](Index size) { return Rows{size, {0}}; };
@@ -124,30 +124,25 @@ Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& pl
     Argument<T> dy(of.has_dy, of.dy_rows(), spread(plain.dy, P, of.dy_rows().columns)), dh_n(of.has_dh_n, of.states(P), plain.dh_n);
     Argument<T> dc_n(is_lstm && of.has_dc_n, of.states(H), plain.dc_n);
     Argument<T> dkept(kept_blocks > 0 && of.has_dkept, of.contiguous(kept_blocks * H), plain.dkept);
-    Argument<T> da(true, of.contiguous(gradients * H)), dh_0(of.wants_initial, flat(N * P)), dc_0(is_lstm && of.wants_initial, flat(N * H));
+    Argument<T> dh_0(of.wants_initial, flat(N * P)), dc_0(is_lstm && of.wants_initial, flat(N * H));
     Argument<T> dh(of.wants_totals, of.contiguous(P)), dc(is_lstm && of.wants_totals, of.contiguous(H));
     Argument<double> dh_norm(of.wants_norms, of.contiguous(1)), dc_norm(is_lstm && of.wants_norms, of.contiguous(1));
-    Argument<T> backward_work = workspace(backward_work_of<T>(kernels, of.cell, of.size, parts));
-    run_backward<T>(kernels, of.cell,
-                    {.size = of.size, .steps = steps, .dy = dy.input(), .dy_column = of.is_dy_row_constant ? 0 : 1, .dh_n = dh_n.input(),
-                     .dc_n = dc_n.input(), .dkept = dkept.data(), .h_0 = h_0.input(), .c_0 = c_0.input(), .W_hh = W_hh.data(),
-                     .W_hr = W_hr.data(), .y = y.input(), .kept = kept.data(), .da = da.data(), .dh_0 = dh_0.data(), .dc_0 = dc_0.data(), .dh = dh.data(),
-                     .dc = dc.data(), .dh_norm = dh_norm.data(), .dc_norm = dc_norm.data(), .work = backward_work.data()},
-                    parts);
-    da.collect("da", results), dh_0.collect("dh_0", results), dc_0.collect("dc_0", results);
-    dh.collect("dh", results), dc.collect("dc", results), dh_norm.collect("dh_norm", results), dc_norm.collect("dc_norm", results);
-
     Argument<T> dW_ih(of.wants_dW_ih, flat(G * H * I)), dW_hh(of.wants_dW_hh, flat(G * H * P));
     Argument<T> db_ih(of.wants_db_ih, flat(G * H)), db_hh(of.wants_db_hh, flat(G * H));
     Argument<T> dx(of.wants_dx, of.strided(I, of.y_order, false));
     if (of.wants_dx && of.is_dx_added) dx = Argument<T>(true, of.strided(I, of.y_order, false), plain.dx);  // what is there: the same once more
     const int product_parts = parts == 1 ? 1 : parts + 3;  // they are not bound to the number of sequences
-    Argument<T> products_work = workspace(products_work_of<T>(kernels, of.cell, of.size, product_parts));
-    run_products<T>(kernels, of.cell,
-                    {.size = of.size, .steps = steps, .x = x.input(), .h_0 = h_0.input(), .y = y.input(), .da = da.data(), .W_ih = W_ih.data(),
-                     .dW_ih = dW_ih.data(), .dW_hh = dW_hh.data(), .db_ih = db_ih.data(), .db_hh = db_hh.data(), .dx = dx.strided(),
-                     .is_dx_added = of.is_dx_added, .work = products_work.data()},
-                    product_parts);
+    Argument<T> backward_work = workspace(backward_work_of<T>(kernels, of.cell, of.size, parts, product_parts));
+    run_backward<T>(kernels, of.cell,
+                    {.size = of.size, .steps = steps, .dy = dy.input(), .dy_column = of.is_dy_row_constant ? 0 : 1, .dh_n = dh_n.input(),
+                     .dc_n = dc_n.input(), .dkept = dkept.data(), .x = x.input(), .h_0 = h_0.input(), .c_0 = c_0.input(), .W_ih = W_ih.data(),
+                     .W_hh = W_hh.data(), .W_hr = W_hr.data(), .y = y.input(), .kept = kept.data(), .dx = dx.strided(),
+                     .is_dx_added = of.is_dx_added, .dh_0 = dh_0.data(), .dc_0 = dc_0.data(), .dW_ih = dW_ih.data(), .dW_hh = dW_hh.data(),
+                     .db_ih = db_ih.data(), .db_hh = db_hh.data(), .dh = dh.data(), .dc = dc.data(), .dh_norm = dh_norm.data(),
+                     .dc_norm = dc_norm.data(), .work = backward_work.data(), .da = nullptr},
+                    parts, product_parts);
+    dh_0.collect("dh_0", results), dc_0.collect("dc_0", results);
+    dh.collect("dh", results), dc.collect("dc", results), dh_norm.collect("dh_norm", results), dc_norm.collect("dc_norm", results);
     dW_ih.collect("dW_ih", results), dW_hh.collect("dW_hh", results), db_ih.collect("db_ih", results), db_hh.collect("db_hh", results);
     dx.collect("dx", results);
     return results;
@@ -155,7 +150,7 @@ Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& pl
 
 Results expected_results(const Case& of, const PlainLayer& plain) {
     Results expected = {{"y", plain.y}, {"h_n", plain.h_n}, {"c_n", plain.c_n}, {"kept", plain.kept},
-                        {"da", plain.da}, {"dh_0", plain.dh_0}, {"dc_0", plain.dc_0}, {"dh", plain.dh}, {"dc", plain.dc},
+                        {"dh_0", plain.dh_0}, {"dc_0", plain.dc_0}, {"dh", plain.dh}, {"dc", plain.dc},
                         {"dh_norm", plain.dh_norm}, {"dc_norm", plain.dc_norm}, {"dW_ih", plain.dW_ih}, {"dW_hh", plain.dW_hh},
                         {"db_ih", plain.db_ih}, {"db_hh", plain.db_hh}, {"dx", plain.dx}};
     for (double& number : expected["dx"]) number *= of.is_dx_added ? 2 : 1;
@@ -186,6 +181,7 @@ void test_cell(const std::string& level, Cell cell, int num_cases) {
         {.T = 3, .N = 75, .I = 70, .H = 151, .P = 151, .has_projection = false},
         {.T = 150, .N = 2, .I = 5, .H = 19, .P = 19, .has_projection = false},
         {.T = 40, .N = 7, .I = 301, .H = 21, .P = 21, .has_projection = false},
+        {.T = 260, .N = 16, .I = 3, .H = 66, .P = 66, .has_projection = false},  // several blocks of steps in backward
     };
     Random random(1);
     const auto test = [&](const Sizes& size) {

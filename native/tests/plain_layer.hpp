@@ -29,12 +29,11 @@ struct PlainLayer {
     Numbers x, h_0, c_0, W_ih, W_hh, b_ih, b_hh, W_hr;                       // into forward
     Numbers y, h_n, c_n, kept;                                               // out of it
     Numbers dy, dh_n, dc_n, dkept;                                           // into backward
-    Numbers da, dh_0, dc_0, dh, dc, dx, dW_ih, dW_hh, db_ih, db_hh;          // out of it
+    Numbers dh_0, dc_0, dh, dc, dx, dW_ih, dW_hh, db_ih, db_hh;              // out of it
     Numbers dh_norm, dc_norm;
 
     Index blocks() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
     Index kept_blocks() const { return blocks() == 1 ? 0 : blocks() + 1; }
-    Index gradient_blocks() const { return cell == Cell::gru ? 4 : blocks(); }  // of da
 
     void run() {
         const auto [T, N, I, H, P, has_projection] = size;
@@ -42,7 +41,6 @@ struct PlainLayer {
         for (Numbers* zeros : {&y, &dh, &h_before}) zeros->assign(at(rows * P), 0);
         for (Numbers* zeros : {&dc, &c_before}) zeros->assign(at(rows * H), 0);
         kept.assign(at(rows * kept_blocks() * H), 0);
-        da.assign(at(rows * gradient_blocks() * H), 0);
         dx.assign(at(rows * I), 0);
         dW_ih.assign(at(G * H * I), 0);
         dW_hh.assign(at(G * H * P), 0);
@@ -109,21 +107,19 @@ private:
             const auto give = [&](Index block, double of_x, double of_h) {
                 through_x[at(block * H + j)] = of_x, through_h[at(block * H + j)] = of_h;
             };
-            const auto save = [&](Index block, double value) { da[at((row * gradient_blocks() + block) * H + j)] = value; };
             double dh_j = has_projection ? 0 : dh_t[j];  // of the state before a projection
             for (Index p = 0; has_projection && p < P; ++p) dh_j += W_hr[at(p * H + j)] * dh_t[p];
             if (cell == Cell::rnn_tanh || cell == Cell::rnn_relu) {
                 const double h = y[at(row * P + j)];
                 const double slope = cell == Cell::rnn_tanh ? 1 - h * h : h > 0 ? 1 : 0;
                 give(0, dh_j * slope, dh_j * slope);
-                save(0, dh_j * slope);
             }
             if (cell == Cell::lstm) {
                 const double i = keep(0), f = keep(1), g = keep(2), o = keep(3), tanh_c = std::tanh(keep(4));
                 const double dc_j = dc[at(row * H + j)] = dc_t[j] + dkeep(4) + dh_j * o * (1 - tanh_c * tanh_c);
                 const double d[] = {(dc_j * g + dkeep(0)) * i * (1 - i), (dc_j * c_before[at(row * H + j)] + dkeep(1)) * f * (1 - f),
                                     (dc_j * i + dkeep(2)) * (1 - g * g), (dh_j * tanh_c + dkeep(3)) * o * (1 - o)};
-                for (Index block = 0; block < 4; ++block) give(block, d[block], d[block]), save(block, d[block]);
+                for (Index block = 0; block < 4; ++block) give(block, d[block], d[block]);
                 dc_t[j] = dc_j * f;
             }
             if (cell == Cell::gru) {
@@ -132,7 +128,6 @@ private:
                 const double dr = (dn * keep(3) + dkeep(0)) * r * (1 - r);
                 const double dz = (dh_j * (h_before[at(row * P + j)] - candidate) + dkeep(1)) * z * (1 - z);
                 give(0, dr, dr), give(1, dz, dz), give(2, dn, r * dn);
-                save(0, dn), save(1, dr), save(2, dz), save(3, r * dn);
                 dh_before[at(j)] = dh_j * z;
             }
         }

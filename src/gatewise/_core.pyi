@@ -72,21 +72,11 @@ class Layer:
     def backward_work(self) -> int:
         """Elements of the workspace of `backward`."""
 
-    def products_work(self) -> int:
-        """Elements of the workspace of `products`."""
-
     def forward(self, is_reverse: bool, lengths: int, offsets: int, x: int, x_step: int, x_sequence: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_ih: int, W_hh: int, b_ih: int, b_hh: int, W_hr: int, y: int, y_step: int, y_sequence: int, h_n: int, c_n: int, kept: int, work: int) -> None:
         """All steps; native/recurrent.hpp says what each address is."""
 
-    def backward(self, is_reverse: bool, lengths: int, offsets: int, dy: int, dy_step: int, dy_sequence: int, dy_column: int, dh_n: int, dh_n_sequence: int, dc_n: int, dc_n_sequence: int, dkept: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_hh: int, W_hr: int, y: int, y_step: int, y_sequence: int, kept: int, da: int, dh_0: int, dc_0: int, dh: int, dc: int, dh_norm: int, dc_norm: int, work: int) -> None:
-        """
-        The gradients of the preactivations and of the initial states; native/recurrent.hpp says what each address is.
-        """
-
-    def products(self, is_reverse: bool, lengths: int, offsets: int, x: int, x_step: int, x_sequence: int, h_0: int, h_0_sequence: int, y: int, y_step: int, y_sequence: int, da: int, W_ih: int, dW_ih: int, dW_hh: int, db_ih: int, db_hh: int, dx: int, dx_step: int, dx_sequence: int, is_dx_added: bool, work: int) -> None:
-        """
-        The gradients of the weights and of x; native/recurrent.hpp says what each address is.
-        """
+    def backward(self, is_reverse: bool, lengths: int, offsets: int, dy: int, dy_step: int, dy_sequence: int, dy_column: int, dh_n: int, dh_n_sequence: int, dc_n: int, dc_n_sequence: int, dkept: int, x: int, x_step: int, x_sequence: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_ih: int, W_hh: int, W_hr: int, y: int, y_step: int, y_sequence: int, kept: int, dx: int, dx_step: int, dx_sequence: int, is_dx_added: bool, dh_0: int, dc_0: int, dW_ih: int, dW_hh: int, db_ih: int, db_hh: int, dh: int, dc: int, dh_norm: int, dc_norm: int, work: int) -> None:
+        """All gradients; native/recurrent.hpp says what each address is."""
 
 class Stream32:
     """

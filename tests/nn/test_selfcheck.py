@@ -28,14 +28,12 @@ def test_selfcheck_finds_this_machine_right_and_leaves_the_random_state() -> Non
 @needs_kernels
 @pytest.mark.parametrize("factor", [1 + 1e-4, float("nan")])
 def test_selfcheck_notices_a_spoilt_gradient(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
-    right = gradients._through_time
+    right = gradients._given
 
-    def spoilt(*arguments: object) -> object:
-        grad_h, da = right(*arguments), arguments[-1]
-        da.mul_(factor)
-        return grad_h
+    def spoilt(cotangents: tuple[torch.Tensor | None, ...]) -> list[torch.Tensor | None]:
+        return [tensor if tensor is None else tensor * factor for tensor in right(cotangents)]
 
-    monkeypatch.setattr(gradients, "_through_time", spoilt)
+    monkeypatch.setattr(gradients, "_given", spoilt)
     result = gw.selfcheck()
     assert not result.is_right
     assert "WRONG: GRU, float32" in str(result)

@@ -7,7 +7,6 @@ import torch  # noqa: F401
 import gatewise._core as _core
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
 from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients
-from gatewise._native.scratch import Loan
 from gatewise._native.stream import make_stream
 from gatewise._native.threads import is_forked_child, num_threads, serial_in_forked_child
 
@@ -15,7 +14,6 @@ __all__ = [
     "Activation",
     "DirectionKernel",
     "Initial",
-    "Loan",
     "StepShape",
     "WeightGradients",
     "compiled_levels",

@@ -34,8 +34,8 @@ class StepShape(NamedTuple):
 class WeightGradients(NamedTuple):
     """Where the gradients of one direction's weights go; None where they are not wanted."""
 
-    weight_ih: Tensor | None  # (G*H, I)
-    weight_hh: Tensor | None  # (G*H, P)
+    weight_ih: Tensor | None = None  # (G*H, I)
+    weight_hh: Tensor | None = None  # (G*H, P)
     bias_ih: Tensor | None = None  # (G*H,)
     bias_hh: Tensor | None = None  # (G*H,)
 
@@ -125,17 +125,18 @@ class DirectionKernel:
         self,
         cotangents: tuple[Tensor | None, Tensor | None, Tensor | None],
         kept_cotangent: Tensor | None,
+        x: Tensor,
         initial: Initial,
-        weight_hh: Tensor,
-        weight_hr: Tensor | None,
+        weights: tuple[Tensor, Tensor, Tensor | None],
         output: Tensor,
         kept: Tensor | None,
-        preactivation_gradient: Tensor,
+        input_gradient: Tensor | None,
         initial_gradients: Initial,
+        weight_gradients: WeightGradients,
         totals: tuple[Tensor | None, Tensor | None] = (None, None),
         norms: tuple[Tensor | None, Tensor | None] = (None, None),
     ) -> None:
-        """Compute the gradients of the preactivations and of the initial states.
+        """Compute the gradients that are wanted.
 
         Parameters
         ----------
@@ -144,18 +145,22 @@ class DirectionKernel:
         kept_cotangent : (rows, (G+1)*H), optional
             Gradients of the gates and of the LSTM's c_t as results of their own; contiguous. The GRU's last block is
             not read.
-        initial, weight_hh, weight_hr, output, kept
+        x, initial, output, kept
             What `forward` took and wrote.
-        preactivation_gradient : (rows, G*H), for the GRU (rows, 4H)
-            Written: the RNN's da; the LSTM's di, df, dg, do; the GRU's dn, dr, dz, r*dn, of which the first three
-            belong to W_ih and the last three to W_hh. Zero past each sequence's end.
+        weights : (weight_ih, weight_hh, weight_hr), contiguous
+        input_gradient : (rows, I), optional
+            Written by direction 0, zero past each sequence's end; direction 1 adds to it.
         initial_gradients : (grad_h_0 (D, N, P), grad_c_0 (D, N, H)), each optional
+            Written.
+        weight_gradients : WeightGradients
             Written.
         totals : ((rows, P), (rows, H)), optional
             Written: the total gradients dL/dh_t and dL/dc_t, zero past each sequence's end.
         norms : ((rows,), (rows,)) float64, optional
             Written: their Euclidean norms.
         """
+        w_ih, w_hh, w_hr = weights
+        grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh = weight_gradients
         work = workspace(self._core.backward_work(), self._dtype)
         self._core.backward(
             *self._steps,
@@ -163,59 +168,26 @@ class DirectionKernel:
             *_state(cotangents[1], self._direction),
             *_state(cotangents[2], self._direction),
             address_of(kept_cotangent),
+            *_view(x),
             *_state(initial[0], self._direction),
             *_state(initial[1], self._direction),
-            weight_hh.data_ptr(),
-            address_of(weight_hr),
+            w_ih.data_ptr(),
+            w_hh.data_ptr(),
+            address_of(w_hr),
             *_view(output, self._first),
             address_of(kept),
-            preactivation_gradient.data_ptr(),
+            *_view(input_gradient),
+            self._direction == 1,
             _state(initial_gradients[0], self._direction)[0],
             _state(initial_gradients[1], self._direction)[0],
-            address_of(totals[0]),
-            address_of(totals[1]),
-            address_of(norms[0]),
-            address_of(norms[1]),
-            work.data_ptr(),
-        )
-
-    def products(
-        self,
-        x: Tensor,
-        h_0: Tensor | None,
-        weight_ih: Tensor,
-        output: Tensor,
-        preactivation_gradient: Tensor,
-        weight_gradients: WeightGradients,
-        input_gradient: Tensor | None,
-    ) -> None:
-        """Compute the gradients of the weights and of x from what `backward` wrote.
-
-        Parameters
-        ----------
-        x, h_0, weight_ih, output
-            What `forward` took and wrote.
-        preactivation_gradient : (rows, G*H), for the GRU (rows, 4H)
-        weight_gradients : WeightGradients
-            Written.
-        input_gradient : (rows, I), optional
-            Written by direction 0, zero past each sequence's end; direction 1 adds to it.
-        """
-        grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh = weight_gradients
-        work = workspace(self._core.products_work(), self._dtype)
-        self._core.products(
-            *self._steps,
-            *_view(x),
-            *_state(h_0, self._direction),
-            *_view(output, self._first),
-            preactivation_gradient.data_ptr(),
-            weight_ih.data_ptr(),
             address_of(grad_w_ih),
             address_of(grad_w_hh),
             address_of(grad_b_ih),
             address_of(grad_b_hh),
-            *_view(input_gradient),
-            self._direction == 1,
+            address_of(totals[0]),
+            address_of(totals[1]),
+            address_of(norms[0]),
+            address_of(norms[1]),
             work.data_ptr(),
         )
 

@@ -17,7 +17,6 @@ KEPT_BYTES = 16 * 2**20  # of each kind and dtype; what is larger computes for s
 class _Kept(threading.local):
     def __init__(self) -> None:
         self.workspaces: dict[torch.dtype, Tensor] = {}
-        self.lendable: dict[torch.dtype, Tensor] = {}
 
 
 _kept = _Kept()
@@ -32,24 +31,6 @@ def workspace(elements: int, dtype: torch.dtype) -> Tensor:
     if tensor.nbytes <= KEPT_BYTES:
         _kept.workspaces[dtype] = tensor
     return tensor
-
-
-class Loan:
-    """Memory of at least so many elements, aligned to 64 bytes, for several calls: nobody else gets it meanwhile.
-
-    Not even in the same thread, where a signal's handler or a finalizer may run a backward of its own between them.
-    A class of its own: a generator as context manager takes 1.5 microseconds more, and every backward comes here.
-    """
-
-    def __init__(self, elements: int, dtype: torch.dtype) -> None:
-        self._memory = _large_enough(_kept.lendable.pop(dtype, None), elements, dtype)
-
-    def __enter__(self) -> Tensor:
-        return self._memory
-
-    def __exit__(self, *_: object) -> None:
-        if self._memory.nbytes <= KEPT_BYTES:
-            _kept.lendable[self._memory.dtype] = self._memory
 
 
 def _large_enough(tensor: Tensor | None, elements: int, dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""Backward of one layer: through time, then the products that are parallel over time. Shapes as in `function.py`."""
+"""Backward of one layer on the kernels. Shapes as in `function.py`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from gatewise import _native
-from gatewise._native import DirectionKernel, Initial, WeightGradients
-from gatewise.nn.native.plan import DirectionWeights, Plan
+from gatewise._native import WeightGradients
+from gatewise.nn.native.plan import Plan
 
 _NOTHING_TO_DO = nullcontext()
 
@@ -67,67 +67,75 @@ def gradients(
         weights = plan.weights(saved.flat, d)
         kernel = plan.kernel(d, x.dtype, x.shape[-1])
         needs = needs_weights[d * plan.weights_per_direction :][: plan.weights_per_direction]
-        of_direction = [
+        of_weights = [
             _memory_like(weight) if needs[k] else None for k, weight in enumerate(weights[:4]) if weight is not None
         ]
-        with _native.Loan(y.numel() // y.shape[-1] * plan.gradient_size, y.dtype) as da:
-            grad_h = _through_time(plan, kernel, d, saved, y, initial, weights, given, grad_initial, da)
-            kernel.products(x, initial[0], weights[0].contiguous(), y, da, WeightGradients(*of_direction), grad_x)
-        grad_weights += of_direction
+        totals = _Totals.wanted(plan, y)
+        kernel.backward(
+            (given[0], given[1], given[2]),
+            given[3 + d] if len(given) > 3 else None,
+            x,
+            initial,
+            (weights[0].contiguous(), weights[1].contiguous(), None if weights[4] is None else weights[4].contiguous()),
+            y,
+            saved.kept[d].contiguous() if saved.kept else None,
+            grad_x,
+            grad_initial,
+            WeightGradients(*of_weights),
+            (totals.hidden, totals.cell),
+            (totals.hidden_norm, totals.cell_norm),
+        )
+        totals.hand_out(plan, d)
+        grad_weights += of_weights
         if plan.proj_size:
-            grad_weights.append(_projection_gradient(plan, saved, d, grad_h) if needs[-1] else None)
+            grad_weights.append(_projection_gradient(plan, saved, d, totals.hidden) if needs[-1] else None)
     return [grad_x, *grad_initial, *grad_weights]
 
 
-def _through_time(
-    plan: Plan,
-    kernel: DirectionKernel,
-    d: int,
-    saved: Saved,
-    y: Tensor,
-    initial: Initial,
-    weights: DirectionWeights,
-    given: list[Tensor | None],
-    grad_initial: Initial,
-    da: Tensor,
-) -> Tensor | None:
-    """Walk back through direction `d`: write da (rows, G*H), for the GRU (rows, 4H); return dL/dh_t if it was made."""
-    rows, size, has_cell_state = y.shape[:-1], plan.hidden_size, plan.equations.has_cell_state
-    of_kept = given[3 + d] if len(given) > 3 else None
-    wants_all = any(not total.are_norms_only for total in plan.totals)
-    wants_norms = any(total.are_norms_only for total in plan.totals)
-    grad_h = y.new_empty(*rows, plan.state_size) if wants_all or plan.proj_size else None
-    grad_c = y.new_empty(*rows, size) if wants_all and has_cell_state else None
-    norm_h = y.new_empty(rows, dtype=torch.float64) if wants_norms else None
-    norm_c = y.new_empty(rows, dtype=torch.float64) if wants_norms and has_cell_state else None
-    kernel.backward(
-        (given[0], given[1], given[2]),
-        None if of_kept is None else of_kept.contiguous(),
-        initial,
-        weights[1].contiguous(),
-        None if weights[4] is None else weights[4].contiguous(),
-        y,
-        saved.kept[d].contiguous() if saved.kept else None,
-        da,
-        grad_initial,
-        (grad_h, grad_c),
-        (norm_h, norm_c),
-    )
-    for total in plan.totals:
-        if total.are_norms_only and norm_h is not None:
-            total.add_norms(plan.first_row + d, norm_h, norm_c)
-        elif grad_h is not None:
-            total.add(plan.first_row + d, grad_h, grad_c)
-    return grad_h
+class _Totals(NamedTuple):
+    """Memory for the total gradients of one direction, None for what nobody wants."""
+
+    hidden: Tensor | None = None  # (rows, P)
+    cell: Tensor | None = None  # (rows, H)
+    hidden_norm: Tensor | None = None  # (rows,)
+    cell_norm: Tensor | None = None  # (rows,)
+
+    @classmethod
+    def wanted(cls, plan: Plan, y: Tensor) -> _Totals:
+        """Return it for y (rows, D*P); the gradient of a projection is made of dL/dh_t too."""
+        if not (plan.totals or plan.proj_size):
+            return cls()
+        rows, has_cell_state = y.shape[:-1], plan.equations.has_cell_state
+        wants_all = any(not total.are_norms_only for total in plan.totals)
+        wants_norms = any(total.are_norms_only for total in plan.totals)
+        return cls(
+            y.new_empty(*rows, plan.state_size) if wants_all or plan.proj_size else None,
+            y.new_empty(*rows, plan.hidden_size) if wants_all and has_cell_state else None,
+            y.new_empty(rows, dtype=torch.float64) if wants_norms else None,
+            y.new_empty(rows, dtype=torch.float64) if wants_norms and has_cell_state else None,
+        )
+
+    def hand_out(self, plan: Plan, d: int) -> None:
+        """Give those who wanted it what direction `d` wrote."""
+        for total in plan.totals:
+            if total.are_norms_only and self.hidden_norm is not None:
+                total.add_norms(plan.first_row + d, self.hidden_norm, self.cell_norm)
+            elif self.hidden is not None:
+                total.add(plan.first_row + d, self.hidden, self.cell)
 
 
 def _given(cotangents: tuple[Tensor | None, ...]) -> list[Tensor | None]:
-    """Return the cotangents as the kernels read them; a gradient of a sum stays expanded in the output's."""
-    given = [None if tensor is None or tensor._is_zerotensor() else tensor.resolve_neg() for tensor in cotangents]
-    return [
-        tensor if tensor is None or (k == 0 and tensor.stride(-1) == 0) else with_contiguous_rows(tensor)
-        for k, tensor in enumerate(given)
-    ]
+    """Return the cotangents as the kernels read them; the output's may stay expanded, as the gradient of a sum is."""
+    given: list[Tensor | None] = []
+    for k, tensor in enumerate(cotangents):
+        if tensor is None or tensor._is_zerotensor():
+            given.append(None)
+        elif k == 0:
+            resolved = tensor.resolve_neg()
+            given.append(resolved if resolved.stride(-1) == 0 else with_contiguous_rows(resolved))
+        else:
+            given.append(tensor.resolve_neg().contiguous())
+    return given
 
 
 def _memory_like(tensor: Tensor) -> Tensor:

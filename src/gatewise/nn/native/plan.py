@@ -73,11 +73,6 @@ class Plan(NamedTuple):
         return (self.equations.num_blocks + 1) * self.hidden_size if self.equations.gate_names else 0
 
     @property
-    def gradient_size(self) -> int:
-        """Columns of da: G*H, for the GRU 4H."""
-        return (4 if self.mode == "GRU" else self.equations.num_blocks) * self.hidden_size
-
-    @property
     def weights_per_direction(self) -> int:
         """How many weight tensors a direction has."""
         return (4 if self.has_bias else 2) + (self.proj_size > 0)

@@ -89,25 +89,24 @@ class NativeStates:
         self, d: int, grad_output: Tensor, grad_c_n: Tensor | None, grad_input: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Return dL/dh_t (T, N, P) and dL/dc_t (T, N, H); write the direction's part of dL/dx_t."""
-        plan, (h_0, c_0), y = self._plan, self._initial, self.output
+        plan, (_, c_0), y = self._plan, self._initial, self.output
         w_ih, w_hh, _, _, w_hr = plan.weights(self._weights, d)
         rows, kernel = y.shape[:2], plan.kernel(d, y.dtype, self._inputs.shape[-1])
-        da = y.new_empty(*rows, plan.gradient_size)
         hidden = y.new_empty(*rows, plan.state_size)
         cell = None if c_0 is None else y.new_empty(*rows, plan.hidden_size)
         kernel.backward(
             (grad_output, None, None if grad_c_n is None else grad_c_n.contiguous()),
             None,
+            self._inputs,
             self._initial,
-            w_hh,
-            w_hr,
+            (w_ih, w_hh, w_hr),
             y,
             self._kept[d] if self._kept else None,
-            da,
+            grad_input,
             (None, None),
+            WeightGradients(),
             (hidden, cell),
         )
-        kernel.products(self._inputs, h_0, w_ih, y, da, WeightGradients(None, None), grad_input)
         return hidden, cell
 
     def _through_output(self, d: int, hidden: Tensor) -> Tensor:
