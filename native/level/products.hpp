@@ -5,7 +5,7 @@
 // of rows. Parts share out the rows m of dW and the rows of dx: every number is made by one part, in one order.
 #pragma once
 
-#include "backward.hpp"
+#include "through_time.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
 
