@@ -190,6 +190,8 @@ def _given_state(layer: RNNBase, hx: HiddenState, num_sequences: int, is_batched
         expected = "one tensor h_0" if cell_size is None else "a pair (h_0, c_0)"
         raise RuntimeError(f"{type(layer).__name__}: Expected hx to be {expected}, got {type(hx).__name__}")
     hidden, cell = hx if isinstance(hx, (tuple, list)) else (hx, None)
+    if hidden is None or (cell is None and cell_size is not None):
+        raise RuntimeError(f"{type(layer).__name__}: Expected both h_0 and c_0 to be tensors; pass no hx for zeros")
     hidden = _batched(hidden, is_batched, "h_0")
     layer.check_hidden_size(hidden, (rows, num_sequences, state_size), "Expected h_0 of shape {}, got {}")
     if cell is not None and cell_size is not None:

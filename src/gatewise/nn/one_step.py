@@ -55,6 +55,8 @@ class RecurrentCell(RNNCellBase):
             zeros = inputs.new_zeros(shape)
             previous = State(zeros, zeros if self.mode == "LSTM" else None)
         else:
+            if previous.hidden is None or (previous.cell is None and self.mode == "LSTM"):
+                raise RuntimeError(f"{name}: Expected both h and c to be tensors; pass no hx for zeros")
             _check_state(previous.hidden, shape, f"{name}: Expected h")
             if previous.cell is not None:
                 _check_state(previous.cell, shape, f"{name}: Expected c")

@@ -36,9 +36,11 @@ def differentiable_gradients(
     pairs = [
         (result, cotangent)
         for result, cotangent in zip(results, cotangents, strict=False)  # values that are only looked at have none
-        if result is not None and cotangent is not None
+        if result is not None and cotangent is not None and result.requires_grad
     ]
     wanted = [tensor for tensor, is_needed in zip(arguments, needed, strict=True) if is_needed and tensor is not None]
+    if not pairs:
+        return [None] * len(arguments)
     if plan.totals:
         for d, run in enumerate(runs):
             _hand_out(plan, d, run)

@@ -45,8 +45,9 @@ class NativeRun(NamedTuple):
         """Return the values without the graph, copied where the caller has them too and may write in them."""
         layers = [LayerValues(output.detach(), kept) for output, kept in self.layers]
         layers[-1] = layers[-1]._replace(output=layers[-1].output.clone())
-        given = self.call.given
-        call = self.call if given is None else replace(self.call, given=given.map(_copy))
+        # Its own view of the input, whose sizes may change, and its own zeros where no states were given.
+        given = None if self.call.given is None else self.call.given.map(_copy)
+        call = replace(self.call, data=self.call.data.detach(), given=given)
         return NativeRun(call, layers[-1].output, self.final.map(_copy), layers)
 
 
