@@ -13,8 +13,6 @@ const Recurrent<T>& kernels_of_cell(const Kernels& kernels, Cell cell) {
     return kernels_for<T>(kernels).recurrent[static_cast<int>(cell)];
 }
 
-std::ptrdiff_t gradient_blocks_of(Cell cell) { return cell == Cell::lstm || cell == Cell::gru ? 4 : 1; }  // of da
-
 std::ptrdiff_t blocks_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
 
 // Which sequences a part takes. Ragged, it takes every parts-th one: where lengths descend, as in a packed batch, the first half of the
@@ -52,17 +50,14 @@ struct BackwardLayout {
     std::ptrdiff_t products, da, block_steps, size;
 
     template <class T>
-    BackwardLayout(const Recurrent<T>& recurrent, Cell cell, const Sizes& of, int parts, int product_parts) {
-        constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(T)}, kBlock = 2 * 1024 * 1024 / std::ptrdiff_t{sizeof(T)}, kFewestRows = 128;
-        const std::ptrdiff_t step = of.N * gradient_blocks_of(cell) * of.H;
+    BackwardLayout(const Recurrent<T>& recurrent, const Sizes& of, int parts, int product_parts) {
+        constexpr std::ptrdiff_t kBlock = 2 * 1024 * 1024 / std::ptrdiff_t{sizeof(T)}, kFewestRows = 128;
+        const std::ptrdiff_t step = of.N * recurrent.gradient_blocks * of.H;
         block_steps = std::min(of.T, std::max(kBlock / step, (kFewestRows + of.N - 1) / of.N));
-        products = rounded_up(recurrent.through_time_work(of, parts), kAlign);
-        da = products + rounded_up(recurrent.products_work(of, product_parts), kAlign);
+        products = recurrent.through_time_work(of, parts);
+        da = products + recurrent.products_work(of, product_parts);
         size = da + block_steps * step;
     }
-
-private:
-    static std::ptrdiff_t rounded_up(std::ptrdiff_t n, std::ptrdiff_t unit) { return (n + unit - 1) / unit * unit; }
 };
 
 // How many of `most` threads a product with `columns` columns for each row of the weights and step is worth: below some million
@@ -90,7 +85,7 @@ std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& s
 
 template <class T>
 std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts, int product_parts) {
-    return BackwardLayout(kernels_of_cell<T>(kernels, cell), cell, size, parts, product_parts).size;
+    return BackwardLayout(kernels_of_cell<T>(kernels, cell), size, parts, product_parts).size;
 }
 
 template <class T>
@@ -103,7 +98,7 @@ void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, int 
 template <class T>
 void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& given, int parts, int product_parts) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    const BackwardLayout layout(recurrent, cell, given.size, parts, product_parts);
+    const BackwardLayout layout(recurrent, given.size, parts, product_parts);
     Backward<T> call = given, products = given;
     call.da = products.da = given.work + layout.da;
     products.work = given.work + layout.products;

@@ -105,7 +105,8 @@ struct Share {
 // result. pack_* must have run for all parts before. Blocks come from the last steps to the first, each through time and then to its products.
 template <class T>
 struct Recurrent {
-    std::ptrdiff_t (*forward_work)(const Sizes&, int parts);  // elements of T
+    int gradient_blocks;                                      // kGradients: of da
+    std::ptrdiff_t (*forward_work)(const Sizes&, int parts);  // elements of T, always a multiple of 64 bytes
     std::ptrdiff_t (*through_time_work)(const Sizes&, int parts);
     std::ptrdiff_t (*products_work)(const Sizes&, int parts);
     void (*pack_forward)(const Forward<T>&, int part, int parts);

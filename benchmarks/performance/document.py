@@ -12,6 +12,7 @@ from performance.table import Table
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 PICTURE = Path("pictures") / "performance.svg"
+DIFFERENCE_UNITS = {"s": (1e6, "us"), "bytes": (2.0**-20, "MiB")}  # by a point's unit: scale and name
 
 
 def write(page: Path, tables: Sequence[Table], records: Sequence[BenchRecord]) -> None:
@@ -55,9 +56,6 @@ def markdown_table(points: Sequence[Point], gemm_rate: float) -> str:
         row += [rate_of(point, gemm_rate)] if has_rate else []
         lines.append([*row, *(claim_of(point, of, over) for of, over in claims)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-DIFFERENCE_UNITS = {"s": (1e6, "us"), "bytes": (2.0**-20, "MiB")}
 
 
 def median_of(point: Point, name: str) -> str:

@@ -19,6 +19,7 @@ void map(const Scalar<V>* x, Scalar<V>* out, std::ptrdiff_t n) {
 template <class C>
 constexpr Recurrent<Scalar<typename C::Vector>> recurrent_of() {
     return {
+        .gradient_blocks = C::kGradients,
         .forward_work = ForwardKernel<C>::work,
         .through_time_work = ThroughTimeKernel<C>::work,
         .products_work = ProductsKernel<C>::work,

@@ -41,7 +41,8 @@ GATEWISE_INLINE T* row_at(const Strided<T>& states, std::ptrdiff_t n) {
 // Row n of the states before the first step; `zeros` where none were given.
 template <class T>
 GATEWISE_INLINE const T* first_state(const Strided<const T>& states, std::ptrdiff_t n, const T* zeros) {
-    return states.data ? row_at(states, n) : zeros;
+    const T* const row = row_at(states, n);
+    return row ? row : zeros;
 }
 
 // One step of one sequence, and the step before it in the direction of walking.

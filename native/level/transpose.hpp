@@ -5,22 +5,26 @@
 
 namespace gatewise::GATEWISE_LEVEL {
 
-// The lower halves of two vectors, element beside element: a[0] b[0] a[1] b[1] ...
-template <class V>
-GATEWISE_INLINE V interleave_low(V a, V b) {
-    if constexpr (kLanes<V> == 16) return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    if constexpr (kLanes<V> == 8) return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-    if constexpr (kLanes<V> == 4) return __builtin_shufflevector(a, b, 0, 4, 1, 5);
-    if constexpr (kLanes<V> == 2) return __builtin_shufflevector(a, b, 0, 2);
+// Half of two vectors, element beside element: a[k] b[k] a[k+1] b[k+1] ...
+template <int k, class V>
+GATEWISE_INLINE V interleave_from(V a, V b) {
+    if constexpr (kLanes<V> == 16) {
+        return __builtin_shufflevector(a, b, k, k + 16, k + 1, k + 17, k + 2, k + 18, k + 3, k + 19, k + 4, k + 20, k + 5, k + 21, k + 6, k + 22, k + 7,
+                                       k + 23);
+    }
+    if constexpr (kLanes<V> == 8) return __builtin_shufflevector(a, b, k, k + 8, k + 1, k + 9, k + 2, k + 10, k + 3, k + 11);
+    if constexpr (kLanes<V> == 4) return __builtin_shufflevector(a, b, k, k + 4, k + 1, k + 5);
+    if constexpr (kLanes<V> == 2) return __builtin_shufflevector(a, b, k, k + 2);
 }
 
-// The upper halves.
+template <class V>
+GATEWISE_INLINE V interleave_low(V a, V b) {
+    return interleave_from<0>(a, b);
+}
+
 template <class V>
 GATEWISE_INLINE V interleave_high(V a, V b) {
-    if constexpr (kLanes<V> == 16) return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    if constexpr (kLanes<V> == 8) return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-    if constexpr (kLanes<V> == 4) return __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    if constexpr (kLanes<V> == 2) return __builtin_shufflevector(a, b, 1, 3);
+    return interleave_from<static_cast<int>(kLanes<V>) / 2>(a, b);
 }
 
 // rows[i][j] becomes rows[j][i]. Interleaving row i with row i + lanes / 2 moves the highest bit of an element's row number to the end of its

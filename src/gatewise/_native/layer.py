@@ -207,9 +207,8 @@ def _view(tensor: Tensor | None, first: int = 0) -> tuple[int, int, int]:
 
 def _expandable_view(tensor: Tensor | None, first: int) -> tuple[int, int, int, int]:
     """Return what `_view` does, and the stride of the last axis: 0 where it is expanded from one number."""
-    address, step, sequence = _view(tensor)
-    column = 1 if tensor is None or tensor.stride(-1) else 0
-    return address + first * column * (0 if tensor is None else tensor.element_size()), step, sequence, column
+    is_expanded = tensor is not None and tensor.stride(-1) == 0
+    return *_view(tensor, 0 if is_expanded else first), 0 if is_expanded else 1
 
 
 def _state(tensor: Tensor | None, direction: int) -> tuple[int, int]:

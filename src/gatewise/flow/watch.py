@@ -159,7 +159,7 @@ def _detached_call(layer: RNNBase, arguments: tuple[Any, ...], keywords: dict[st
     return replace(
         call,
         data=call.data.detach().to(dtype),
-        given=call.given and call.given.map(lambda state: state.detach().to(dtype)),
+        given=None if call.given is None else call.given.map(lambda state: state.detach().to(dtype)),
         packed=None if call.packed is None else call.packed._replace(data=call.packed.data.detach()),
     )
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from gatewise.nn.native.gradients import state_rows, with_contiguous_rows
+from gatewise.nn.native.gradients import contiguous, state_rows, with_contiguous_rows
 from gatewise.nn.native.plan import Plan
 
 
@@ -35,10 +35,6 @@ def forward(
         if is_kept and plan.kept_size:
             kept.append(x.new_empty((*rows, plan.kept_size)))
         w_ih, w_hh, b_ih, b_hh, w_hr = plan.weights(flat, d)
-        weights = w_ih.contiguous(), w_hh.contiguous(), _contiguous(b_ih), _contiguous(b_hh), _contiguous(w_hr)
+        weights = w_ih.contiguous(), w_hh.contiguous(), contiguous(b_ih), contiguous(b_hh), contiguous(w_hr)
         plan.kernel(d, x.dtype, x.shape[-1]).forward(x, initial, weights, y, (h_n, c_n), kept[-1] if kept else None)
     return LayerResult(y, h_n, c_n, kept)
-
-
-def _contiguous(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()
