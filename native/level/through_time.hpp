@@ -13,7 +13,7 @@ struct ThroughTimeKernel {
     static constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(S)};
 
     struct Layout {
-        std::ptrdiff_t K, W_hh, W_hr, dh_0, dc_0, parts, part_size, zeros, m, size;
+        std::ptrdiff_t K, W_hh, W_hr, dh_0, dc_0, parts, part_size, zeros, m, dc_t, size;
 
         Layout(const Sizes& of, int num_parts) {
             K = C::kBlocks * of.H;
@@ -23,10 +23,11 @@ struct ThroughTimeKernel {
             dh_0 = W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0);  // [N,P], where nobody wants it
             dc_0 = dh_0 + of.N * of.P;  // [N,H]
             parts = rounded_up(dc_0 + of.N * of.H, kAlign);
-            // Each part: the rows of a step; zeros; dL/d(o * tanh(c_t)) [sequences,H], if it is projected.
+            // Each part: the rows of a step; zeros; dL/d(o * tanh(c_t)) [sequences,H], if it is projected; a row of dL/dc_t [H].
             zeros = rounded_up(sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
             m = rounded_up(zeros + zeros_of(of), kAlign);
-            part_size = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);
+            dc_t = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);
+            part_size = rounded_up(dc_t + (C::kHasCellState ? of.H : 0), kAlign);
             size = parts + num_parts * part_size;
         }
     };
@@ -80,9 +81,10 @@ struct ThroughTimeKernel {
             const std::ptrdiff_t count = list_rows(call, block, share, s, layout, own, rows);
             for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k]);
             if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, 0, P, ToUnprojected{});
-            for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k]);
+            for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k], own + layout.dc_t);
             multiply_panels(rows, 0, count, W_hh, 0, layout.K, ToHidden{C::kFirstRecurrent * H});
         }
+        end_streams();
     }
 
     // dh_0 and dc_0 hold dh_t and dc_t from the start; padding is zero.
@@ -109,21 +111,29 @@ struct ThroughTimeKernel {
             const V dy = call.dy_column == 0 ? splat<V>(*row.dy) : load_upto<V>(row.dy, u, P);
             store_upto(row.dh, load_upto<V>(row.dh, u, P) + dy, u, P);
         }
-        if (call.dh) copy(row.dh, call.dh + row.number * P, P);
+        if (call.dh) record(row.dh, call.dh + row.number * P, P);
         if (call.dh_norm) call.dh_norm[row.number] = norm(row.dh, P);
     }
 
-    [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row) {
+    [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row, S* dc_t) {
         const std::ptrdiff_t H = call.size.H;
-        S* const dc_t = C::kHasCellState && call.dc ? call.dc + row.number * H : nullptr;
+        const bool is_recorded = C::kHasCellState && call.dc;
         const S* const dh = call.size.has_projection ? row.dm : row.dh;
         SquareSum squares;
         for (std::ptrdiff_t u = 0; u < H; u += kLanes<V>) {
             const V dc = C::backward(row, load_upto<V>(dh, u, H), u, H);
-            if (dc_t) store_upto(dc_t, dc, u, H);
+            if (is_recorded) store_upto(dc_t, dc, u, H);
             if (C::kHasCellState && call.dc_norm) squares.add(dc);
         }
+        if (is_recorded) record(dc_t, call.dc + row.number * H, H);
         if (C::kHasCellState && call.dc_norm) call.dc_norm[row.number] = squares.root();
+    }
+
+    // A row of total gradients, for somebody who reads it when all is done.
+    GATEWISE_INLINE static void record(const S* row, S* to, std::ptrdiff_t n) {
+        const bool are_lines = n % kAlign == 0 && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
+        if (!are_lines) return copy(row, to, n);
+        for (std::ptrdiff_t u = 0; u < n; u += kLanes<V>) stream(to + u, load<V>(row + u));
     }
 
     // In double: the square of a vanishing gradient is no float any more.

@@ -147,6 +147,22 @@ GATEWISE_INLINE void store_upto(Scalar<V>* array, V v, std::ptrdiff_t i, std::pt
     }
 }
 
+// Past the caches, into a place aligned to a vector: for what is written whole lines at a time and read by nobody soon. A store of the usual kind
+// first fetches its line and pushes another out. Whoever has streamed calls `end_streams` before others may read.
+#if defined(__AVX512F__)
+GATEWISE_INLINE void stream(float* to, F32 v) { _mm512_stream_ps(to, v); }
+GATEWISE_INLINE void stream(double* to, F64 v) { _mm512_stream_pd(to, v); }
+GATEWISE_INLINE void end_streams() { _mm_sfence(); }
+#elif defined(__AVX2__)
+GATEWISE_INLINE void stream(float* to, F32 v) { _mm256_stream_ps(to, v); }
+GATEWISE_INLINE void stream(double* to, F64 v) { _mm256_stream_pd(to, v); }
+GATEWISE_INLINE void end_streams() { _mm_sfence(); }
+#elif defined(__ARM_NEON)
+GATEWISE_INLINE void stream(float* to, F32 v) { store(to, v); }
+GATEWISE_INLINE void stream(double* to, F64 v) { store(to, v); }
+GATEWISE_INLINE void end_streams() {}
+#endif
+
 // a * b + c, rounded once. The compiler itself never contracts (-ffp-contract=off): what is fused is what says so.
 #if defined(__AVX512F__)
 GATEWISE_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
