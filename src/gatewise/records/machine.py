@@ -36,11 +36,22 @@ def machine_facts(jobs: int, threads_per_run: int) -> Machine:
 def _processor() -> str:
     """Return the CPU's name; platform.processor() is empty on most Linux systems."""
     info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    named = processor_named_in(info.read_text()) if info.is_file() else None
+    return named or platform.processor() or platform.machine()
+
+
+def processor_named_in(cpuinfo: str) -> str | None:
+    r"""Return the CPU that the text of /proc/cpuinfo names, None if it names none.
+
+    With its family and model, since what a virtual machine calls "AMD EPYC" may be of any generation.
+
+    >>> processor_named_in("cpu family : 25\nmodel : 17\nmodel name : AMD EPYC\n")
+    'AMD EPYC (family 25, model 17)'
+    """
+    first = cpuinfo.split("\n\n")[0]
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    name, family, model = facts.get("model name"), facts.get("cpu family"), facts.get("model")
+    return f"{name} (family {family}, model {model})" if name and family and model else name
 
 
 def _version(package: str) -> str | None:

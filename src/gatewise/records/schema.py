@@ -29,7 +29,7 @@ class Machine(Part):
     """Where the numbers were measured."""
 
     platform: str  # "Linux-6.1-x86_64"
-    processor: str  # "AMD EPYC 7B13"
+    processor: str  # "AMD EPYC 7B13 (family 25, model 1)"
     cores: int
     jobs: int  # runs trained at the same time
     threads_per_run: int
