@@ -165,7 +165,7 @@ def test_native_recording_follows_a_gradient_penalty() -> None:
     seen: list[NodeGradients] = []
     for is_native in (True, False):
         layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
-        watch = observed({"": layer}, lambda name, layer, run: seen.append(NodeGradients(run)))
+        watch = observed({"": layer}, lambda name, layer, run: seen.append(NodeGradients(run)), None)
         with gw.record(layer) as recording, nullcontext() if is_native else watch:
             output = layer(x)[0]
             assert layer.path == ("native" if is_native else "composite")

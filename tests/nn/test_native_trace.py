@@ -128,7 +128,7 @@ def composite_gradients(problem: Problem) -> tuple[Tensor, Tensor | None]:
     from gatewise.nn.recorded_gradients import NodeGradients
 
     layer, seen = build_layer(problem), []
-    with observed({"": layer}, lambda name, layer, run: seen.append(NodeGradients(run))):
+    with observed({"": layer}, lambda name, layer, run: seen.append(NodeGradients(run)), None):
         loss_through(problem, layer, torch.float64)[0].backward()
     assert layer.path == "composite"
     return seen[0].hidden(), seen[0].cell()

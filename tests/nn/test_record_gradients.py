@@ -91,6 +91,9 @@ def test_recorded_gates_and_states_equal_the_loop(module: object, problem: Probl
     recording, (plain, _) = recorded(module, problem), by_loop(problem)
     assert_close(recording.trace.hidden, plain.padded(plain.hidden).detach(), "output")
     assert not recording.trace.hidden.requires_grad
+    for ended, expected in zip((recording.trace.h_n, recording.trace.c_n), plain.finals, strict=False):
+        assert_close(ended, expected.detach(), "output")
+        assert_fails(assert_close, ended, spoilt(expected.detach()), "output")
     assert recording.gates.keys() == plain.gates.keys()
     for name, nodes in plain.gates.items():
         expected = plain.padded(nodes).detach()

@@ -80,7 +80,7 @@ def _run_copy(model: Module, inputs: Any, *, is_float64: bool, needs_graph: bool
         for layer in layers.values():
             layer.register_forward_pre_hook(_with_own_nodes, with_kwargs=True)
         devices = sorted({p.device.index for p in copied.parameters() if p.device.type == "cuda"})
-        with torch.random.fork_rng(devices=devices), observed(layers, on_run):
+        with torch.random.fork_rng(devices=devices), observed(layers, on_run, None):
             output = _call(copied, to_float64(inputs) if is_float64 else _map_floating(_apart, inputs))
             if not calls:
                 raise ValueError(f"the model called none of its recurrent layers: {', '.join(map(repr, layers))}")

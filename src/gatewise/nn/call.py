@@ -55,6 +55,22 @@ class Call:
         hidden = self.data.new_zeros(*rows, self.state_size)
         return State(hidden, None if self.cell_size is None else self.data.new_zeros(*rows, self.cell_size))
 
+    def detached(self) -> Call:
+        """Return the call for later: without its graph, and with what its caller may change meanwhile its own."""
+        packed = None if self.packed is None else self.packed._replace(data=self.packed.data.detach())
+        given = None if self.given is None else self.given.map(lambda state: state.detach().clone())
+        return Call(
+            self.data.detach(),  # its own view: an input may be resized
+            given,
+            self.num_rows,
+            self.state_size,
+            self.cell_size,
+            self.lengths,
+            self.is_batched,
+            self.is_batch_first,
+            packed,
+        )
+
     @property
     def num_sequences(self) -> int:
         """N."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cache
 from threading import Lock
-from types import MethodType
-from typing import Any
+from types import MethodType, TracebackType
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch.nn import Module, RNNBase
@@ -21,10 +22,10 @@ from gatewise.nn.paths import choose_path
 from gatewise.nn.weights import given_weights, num_directions
 
 OnRun = Callable[[str, RNNBase, Run], None]
+Target = TypeVar("Target")
 
 
-@dataclass(frozen=True)
-class OnNative:
+class OnNative(NamedTuple):
     """What an observer does with calls that the native path can compute; one without this wants every node."""
 
     wants_values: bool  # of gates and cell states
@@ -32,8 +33,7 @@ class OnNative:
     end: Callable[[str, RNNBase, NativeRun, TotalGradients | None], None]  # after it
 
 
-@dataclass(frozen=True, eq=False)
-class Observer:
+class Observer(NamedTuple):
     """Somebody who watches one layer."""
 
     name: str
@@ -67,21 +67,31 @@ def recurrent_layers(model: Module) -> tuple[dict[str, RNNBase], dict[str, str]]
     return watched, skipped
 
 
-@contextmanager
-def observed(layers: dict[str, RNNBase], on_run: OnRun, on_native: OnNative | None = None) -> Iterator[None]:
-    """Watch every call of `layers` while the context lasts.
+class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a function; a generator takes twice as long
+    """Watch every call of `layers` while the context lasts, which gives `target`.
 
     A call goes to the native path where it fits and all who watch can do with it, and else to the composite path.
 
     The layers' `forward` is replaced on the instances alone and comes back with the last context that watches the
     layer, whatever happens inside. Contexts may be nested or overlap, and calls may come from several threads.
     """
-    observers = {name: _watch(layer, Observer(name, on_run, on_native)) for name, layer in layers.items()}
-    try:
-        yield
-    finally:
-        for name, layer in layers.items():
-            _unwatch(layer, observers[name])
+
+    def __init__(
+        self, layers: dict[str, RNNBase], on_run: OnRun, target: Target, on_native: OnNative | None = None
+    ) -> None:
+        self._watched = [(layer, Observer(name, on_run, on_native)) for name, layer in layers.items()]
+        self._target = target
+
+    def __enter__(self) -> Target:
+        for layer, observer in self._watched:
+            _watch(layer, observer)
+        return self._target
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for layer, observer in self._watched:
+            _unwatch(layer, observer)
 
 
 class _ObservedForward:
@@ -91,9 +101,9 @@ class _ObservedForward:
         self.layer = layer
         self.observers: list[Observer] = []
         self.forward_before = layer.__dict__.get("forward")
-        self._run: Callable[..., Any] = self._call
-        if "torch._dynamo" in sys.modules:  # a compiled graph hands out results alone; importing Dynamo takes a second
-            self._run = torch.compiler.disable(self._call)  # type: ignore[no-untyped-call]
+        # A compiled graph hands out results alone. Importing Dynamo takes a second.
+        call = _call_outside_graphs() if "torch._dynamo" in sys.modules else _ObservedForward._call
+        self._run: Callable[..., Any] = MethodType(call, self)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         return self._run(*arguments, **keywords)
@@ -101,8 +111,8 @@ class _ObservedForward:
     def _call(self, *arguments: Any, **keywords: Any) -> Any:
         layer = self.layer
         call = read_given_call(layer, arguments, keywords)
-        observers = tuple(self.observers)
-        is_native = all(observer.on_native for observer in observers) and choose_path(layer, call) == "native"
+        observers = self.observers.copy()
+        is_native = None not in [on_native for _, _, on_native in observers] and choose_path(layer, call) == "native"
         if isinstance(layer, RecurrentLayer):
             layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
         if torch.is_grad_enabled() and not (is_native and _reaches_every_state(layer, call)):
@@ -116,17 +126,23 @@ class _ObservedForward:
         return self if copied is None else MethodType(type(copied).forward, copied)
 
 
-def _run_native(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> NativeRun:
-    watching = [(observer, observer.on_native) for observer in observers if observer.on_native is not None]
+@cache
+def _call_outside_graphs() -> Callable[..., Any]:
+    disabled: Callable[..., Any] = torch.compiler.disable(_ObservedForward._call)  # type: ignore[no-untyped-call]
+    return disabled
+
+
+def _run_native(layer: RNNBase, call: Call, observers: list[Observer]) -> NativeRun:
+    watching = [(name, on_native) for name, _, on_native in observers if on_native is not None]
     totals = [on_native.begin(call.num_rows) for _, on_native in watching]
-    tracing: Tracing = "values" if any(on_native.wants_values for _, on_native in watching) else "none"
-    run = run_native(layer, call, tracing=tracing, totals=tuple(total for total in totals if total is not None))
-    for (observer, on_native), total in zip(watching, totals, strict=True):
-        on_native.end(observer.name, layer, run, total)
+    tracing: Tracing = "values" if True in [on_native.wants_values for _, on_native in watching] else "none"
+    run = run_native(layer, call, tracing=tracing, totals=tuple([total for total in totals if total is not None]))
+    for (name, on_native), total in zip(watching, totals, strict=True):
+        on_native.end(name, layer, run, total)
     return run
 
 
-def _run_composite(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> Run:
+def _run_composite(layer: RNNBase, call: Call, observers: list[Observer]) -> Run:
     run = run_composite(layer, call)
     for observer in observers:
         observer.on_run(observer.name, layer, run)
@@ -136,13 +152,12 @@ def _run_composite(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) 
 _lock = Lock()
 
 
-def _watch(layer: RNNBase, observer: Observer) -> Observer:
+def _watch(layer: RNNBase, observer: Observer) -> None:
     with _lock:
         forward = layer.__dict__.get("forward")
         if not isinstance(forward, _ObservedForward):
             forward = layer.__dict__["forward"] = _ObservedForward(layer)
         forward.observers.append(observer)
-    return observer
 
 
 def _unwatch(layer: RNNBase, observer: Observer) -> None:

@@ -18,6 +18,15 @@ def valid_steps(lengths: Tensor, num_steps: int) -> Tensor:
     return torch.arange(num_steps, device=lengths.device).unsqueeze(1) < lengths
 
 
+def last_states(states: Tensor, initial: Tensor, lengths: Tensor | None, is_reverse: bool) -> Tensor:
+    """Return the state (N, ...) in which each sequence ends, of those at all steps (T, N, ...); of none the initial."""
+    if lengths is None:
+        return states[0 if is_reverse else -1]
+    ends = torch.zeros_like(lengths) if is_reverse else (lengths - 1).clamp(min=0)
+    last = states[ends, torch.arange(len(lengths), device=lengths.device)]
+    return torch.where((lengths > 0).unsqueeze(-1), last, initial)
+
+
 def pack_nonempty(padded: Tensor, lengths: Tensor) -> tuple[PackedSequence, Tensor]:
     """Pack the sequences of (T, N, *) that have any steps; also return which they are (M,)."""
     nonempty = lengths.nonzero().flatten()

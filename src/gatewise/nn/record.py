@@ -6,7 +6,7 @@ Shapes: as in `trace.py`; L*D is layer, then direction, T steps, N sequences, H 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -18,10 +18,11 @@ from gatewise.nn.composite import Run
 from gatewise.nn.native import NativeRun, TotalGradients
 from gatewise.nn.observe import OnNative, observed, recurrent_layers
 from gatewise.nn.recorded_gradients import KernelGradients, NodeGradients, RecordedGradients
-from gatewise.nn.trace import Trace, TracedWeights, trace_of_composite, trace_of_native
+from gatewise.nn.recorded_values import RecordedValues
+from gatewise.nn.trace import Trace, trace_of_composite
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen, which takes a microsecond longer to make
 class RecordedCall:
     """One call of one layer.
 
@@ -35,7 +36,13 @@ class RecordedCall:
 
     @cached_property
     def trace(self) -> Trace:
-        """The states and gates of the call, detached."""
+        """The states and gates of the call, detached; made when it is first read.
+
+        Raises
+        ------
+        RuntimeError
+            If there is none, or if the layer's output was changed in place before.
+        """
         if self._make_trace is None:
             raise RuntimeError("this recording was made with gates=False and holds no trace")
         return self._make_trace()
@@ -142,8 +149,9 @@ class Recording(Mapping[str, LayerRecording]):
         return len(self._layers)
 
 
-@contextmanager
-def record(model: Module, gates: bool = True, gradients: bool | Literal["norms"] = True) -> Iterator[Recording]:
+def record(
+    model: Module, gates: bool = True, gradients: bool | Literal["norms"] = True
+) -> AbstractContextManager[Recording]:
     """Record gates, states and total gradients of every recurrent layer in any torch model.
 
     Parameters
@@ -158,10 +166,10 @@ def record(model: Module, gates: bool = True, gradients: bool | Literal["norms"]
         Keep dL/dh_t and dL/dc_t of every backward pass, made inside the context or after it; "norms" keeps their
         Euclidean norms alone, which takes next to no memory or time, and allows one backward pass a call.
 
-    Yields
-    ------
-    Recording
-        Mapping by qualified module name; see `RecordedCall` for what each call holds.
+    Returns
+    -------
+    context manager
+        Gives a `Recording`, a mapping by qualified module name; see `RecordedCall` for what each call holds.
 
     Raises
     ------
@@ -192,18 +200,9 @@ def record(model: Module, gates: bool = True, gradients: bool | Literal["norms"]
         return TotalGradients(num_rows, are_norms_only=gradients == "norms") if gradients else None
 
     def end(name: str, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
-        recording[name].calls.append(_recorded_call(layer, run, totals, keeps_gates=gates))
+        call = run.call.detached()
+        make_trace = RecordedValues(layer, run, call).trace if gates else None
+        of_kernel = None if totals is None else KernelGradients(call, totals, has_graph=run.output.requires_grad)
+        recording[name].calls.append(RecordedCall(make_trace, of_kernel))
 
-    with observed(layers, on_run, OnNative(gates, begin, end)):
-        yield recording
-
-
-def _recorded_call(layer: RNNBase, run: NativeRun, totals: TotalGradients | None, *, keeps_gates: bool) -> RecordedCall:
-    """Keep what a native run computed; what it takes to read it in the form of a trace waits until somebody asks."""
-    gradients = None
-    if totals is not None:
-        gradients = KernelGradients(run.call, totals, has_graph=run.output.requires_grad)
-    if not keeps_gates:
-        return RecordedCall(None, gradients)
-    values, weights = run.snapshot(), TracedWeights.of(layer)
-    return RecordedCall(lambda: trace_of_native(layer, values, weights), gradients)
+    return observed(layers, on_run, recording, OnNative(gates, begin, end))

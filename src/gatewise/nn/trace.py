@@ -7,7 +7,7 @@ axis L*D is layer, then direction, in the order of h_n. Step axes are input posi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from gatewise.nn.composite import Run
 from gatewise.nn.native import NativeRun
 from gatewise.nn.ragged import valid_steps
 from gatewise.nn.values import RowValues, values_of_composite, values_of_native
-from gatewise.nn.weights import by_meaning, equations_of, given_weights, num_directions, weight_names
+from gatewise.nn.weights import by_meaning, equations_of, layer_weights, names_of_row, num_directions
 
 Direction = Literal["forward", "reverse"]
 
@@ -137,22 +137,20 @@ def _detach(output: Tensor | PackedSequence) -> Tensor | PackedSequence:
     return output._replace(data=output.data.detach()) if isinstance(output, PackedSequence) else output.detach()
 
 
-@dataclass(frozen=True)
-class TracedWeights:
-    """The weights of a layer at the time of a call, with what tells whether they changed since."""
+class TracedWeights(NamedTuple):
+    """The weights that a call used, with what tells whether they changed since."""
 
-    rows: list[list[Tensor]]  # L*D, each in torch's order
-    names: list[tuple[str, ...]]
-    versions: list[list[int | None]]  # their version counters; a tensor made in inference mode has none
+    flat: tuple[Tensor, ...]  # of all rows of the L*D axis, in torch's order
+    versions: tuple[int | None, ...]  # their version counters; a tensor made in inference mode has none
+    num_directions: int
     has_bias: bool
+    has_projection: bool
 
     @classmethod
-    def of(cls, layer: RNNBase) -> TracedWeights:
-        """Return the weights of `layer` as they are now."""
-        numbers = range(layer.num_layers * num_directions(layer))
-        rows = [given_weights(layer, row) for row in numbers]
-        versions = [[_version(weight) for weight in row] for row in rows]
-        return cls(rows, [weight_names(layer, row) for row in numbers], versions, layer.bias)
+    def of(cls, layer: RNNBase, flat: tuple[Tensor, ...]) -> TracedWeights:
+        """Return the weights `flat` of `layer` as they are now."""
+        versions = tuple([version_of(weight) for weight in flat])
+        return cls(flat, versions, num_directions(layer), layer.bias, layer.proj_size > 0)
 
     def row(self, index: int) -> Weights:
         """Return the weights of one row of the L*D axis.
@@ -162,32 +160,43 @@ class TracedWeights:
         RuntimeError
             If any weight of the layer was changed in place since.
         """
-        for names, weights, versions in zip(self.names, self.rows, self.versions, strict=True):
-            for name, weight, version in zip(names, weights, versions, strict=True):
-                if _version(weight) != version:
-                    raise RuntimeError(f"{name} was changed after this trace was made; call trace again")
-        return by_meaning(self.rows[index], self.has_bias)
+        for number, (weight, version) in enumerate(zip(self.flat, self.versions, strict=True)):
+            if version_of(weight) != version:
+                raise RuntimeError(f"{self._name(number)} was changed after this trace was made; call trace again")
+        first = index * self._per_row
+        return by_meaning(list(self.flat[first : first + self._per_row]), self.has_bias)
+
+    @property
+    def _per_row(self) -> int:
+        return (4 if self.has_bias else 2) + self.has_projection
+
+    def _name(self, number: int) -> str:
+        row, kind = divmod(number, self._per_row)
+        return names_of_row(row, self.num_directions, self.has_bias, self.has_projection)[kind]
 
 
-def _version(weight: Tensor) -> int | None:
-    return None if weight.is_inference() else weight._version
+def version_of(tensor: Tensor) -> int | None:
+    """Return autograd's count of the changes made in place, None where it keeps none."""
+    return None if tensor.is_inference() else tensor._version
 
 
 def trace_of_composite(layer: RNNBase, run: Run) -> Trace:
     """Collect what the composite path computed."""
     rows = values_of_composite(run, equations_of(layer))
-    return _collect(layer, run.call, run.output, run.final, rows, TracedWeights.of(layer))
+    weights = TracedWeights.of(layer, tuple(layer_weights(layer, slice(0, len(rows)))))
+    return collect(layer, run.call, run.output, run.final, rows, weights)
 
 
-def trace_of_native(layer: RNNBase, run: NativeRun, weights: TracedWeights | None = None) -> Trace:
-    """Collect what the native path computed on a traced run, with the weights it had where they may have changed."""
-    rows = values_of_native(run, equations_of(layer), num_directions(layer))
-    return _collect(layer, run.call, run.output, run.final, rows, weights or TracedWeights.of(layer))
+def trace_of_native(layer: RNNBase, run: NativeRun) -> Trace:
+    """Collect what the native path computed on a traced run."""
+    rows = values_of_native(run.layers, run.call, equations_of(layer), num_directions(layer))
+    return collect(layer, run.call, run.output, run.final, rows, TracedWeights.of(layer, run.weights))
 
 
-def _collect(
+def collect(
     layer: RNNBase, call: Call, output: Tensor, final: State, rows: list[RowValues], weights: TracedWeights
 ) -> Trace:
+    """Return the trace of a call with these results."""
     equations = equations_of(layer)
     cells = [row.cell for row in rows if row.cell is not None]
     return Trace(

@@ -13,7 +13,7 @@ from torch import Tensor
 from gatewise.cells import Cell
 from gatewise.nn.call import Call
 from gatewise.nn.composite import DirectionRun, Run
-from gatewise.nn.native import LayerValues, NativeRun
+from gatewise.nn.native import LayerValues
 from gatewise.nn.ragged import valid_steps
 
 
@@ -47,9 +47,9 @@ def _of_direction(run: DirectionRun, call: Call, equations: Cell) -> RowValues:
     )
 
 
-def values_of_native(run: NativeRun, equations: Cell, directions: int) -> list[RowValues]:
-    """Return the values of every row (L*D) of a traced run."""
-    return [values for layer in run.layers for values in _of_layer(layer, directions, run.call, equations)]
+def values_of_native(layers: list[LayerValues], call: Call, equations: Cell, directions: int) -> list[RowValues]:
+    """Return the values of every row (L*D) of a run with gates."""
+    return [values for layer in layers for values in _of_layer(layer, directions, call, equations)]
 
 
 def _of_layer(layer: LayerValues, directions: int, call: Call, equations: Cell) -> list[RowValues]:

@@ -71,12 +71,14 @@ def layer_weights(layer: RNNBase, rows: slice) -> list[Tensor]:
 def weight_names(layer: RNNBase, index: int) -> tuple[str, ...]:
     """Return the names of the weights of row `index` that there are, in torch's order."""
     # The compiler warns of a cache that it cannot keep.
-    names_of = _weight_names.__wrapped__ if torch.compiler.is_compiling() else _weight_names
-    return names_of(parameter_suffix(index, num_directions(layer)), layer.bias, layer.proj_size > 0)
+    names = names_of_row.__wrapped__ if torch.compiler.is_compiling() else names_of_row
+    return names(index, num_directions(layer), layer.bias, layer.proj_size > 0)
 
 
 @cache
-def _weight_names(suffix: str, has_bias: bool, has_projection: bool) -> tuple[str, ...]:
+def names_of_row(index: int, directions: int, has_bias: bool, has_projection: bool) -> tuple[str, ...]:
+    """Return what `weight_names` does, of a layer with so many directions, with or without bias and projection."""
+    suffix = parameter_suffix(index, directions)
     kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * has_bias + ["weight_hr"] * has_projection
     return tuple(f"{kind}_{suffix}" for kind in kinds)
 

@@ -106,8 +106,8 @@ class _Totals(NamedTuple):
         if not (plan.totals or plan.proj_size):
             return cls()
         rows, has_cell_state = y.shape[:-1], plan.equations.has_cell_state
-        wants_all = any(not total.are_norms_only for total in plan.totals)
-        wants_norms = any(total.are_norms_only for total in plan.totals)
+        kinds = [total.are_norms_only for total in plan.totals]
+        wants_all, wants_norms = False in kinds, True in kinds
         return cls(
             y.new_empty(*rows, plan.state_size) if wants_all or plan.proj_size else None,
             y.new_empty(*rows, plan.hidden_size) if wants_all and has_cell_state else None,

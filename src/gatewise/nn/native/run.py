@@ -7,7 +7,6 @@ gates; ``rows`` stands for (T, N), and for (R,) where the call is packed.
 from __future__ import annotations
 
 import operator
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -40,15 +39,7 @@ class NativeRun(NamedTuple):
     output: Tensor  # (rows, D*P)
     final: State  # hidden (L*D, N, P), cell (L*D, N, H)
     layers: list[LayerValues]
-
-    def snapshot(self) -> NativeRun:
-        """Return the values without the graph, copied where the caller has them too and may write in them."""
-        layers = [LayerValues(output.detach(), kept) for output, kept in self.layers]
-        layers[-1] = layers[-1]._replace(output=layers[-1].output.clone())
-        # Its own view of the input, whose sizes may change, and its own zeros where no states were given.
-        given = None if self.call.given is None else self.call.given.map(_copy)
-        call = replace(self.call, data=self.call.data.detach(), given=given)
-        return NativeRun(call, layers[-1].output, self.final.map(_copy), layers)
+    weights: tuple[Tensor, ...]  # of all rows of the L*D axis, in torch's order
 
 
 def run_native(
@@ -68,17 +59,21 @@ def run_native(
     shape, packed = _shape_of(call), call.packed
     given = call.given if call.given is None or packed is None else reorder(call.given, packed.sorted_indices)
     output, layers, hidden, cell = call.data, [], [], []
+    weights: tuple[Tensor, ...] = ()
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:
             output = _dropout(output, layer.dropout, call)
         plan = Plan.of_layer(layer, index, shape, tracing, totals)
         h_0, c_0 = (None, None) if given is None else _rows(given, plan.rows)
-        output, h_n, c_n, kept = run_layer(plan, output, h_0, c_0, tuple(layer_weights(layer, plan.rows)))
+        flat = tuple(layer_weights(layer, plan.rows))
+        output, h_n, c_n, kept = run_layer(plan, output, h_0, c_0, flat)
         layers.append(LayerValues(output, kept))
+        weights += flat
         hidden.append(h_n)
         cell += [] if c_n is None else [c_n]
     final = State(_joined(hidden), _joined(cell) if cell else None)
-    return NativeRun(call, output, final if packed is None else reorder(final, packed.unsorted_indices), layers)
+    final = final if packed is None else reorder(final, packed.unsorted_indices)
+    return NativeRun(call, output, final, layers, weights)
 
 
 def _shape_of(call: Call) -> StepShape:
@@ -104,7 +99,3 @@ def _rows(states: State, rows: slice) -> tuple[Tensor, Tensor | None]:
 
 def _joined(states: list[Tensor]) -> Tensor:
     return states[0] if len(states) == 1 else torch.cat(states)
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone()
