@@ -44,7 +44,8 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--results", type=Path, default=Path("build/performance"), help="folder of the samples")
     parser.add_argument("--under", default="", metavar="COMMAND", help="run each part under this command")
-    parser.add_argument("--measure-only", action="store_true", help="leave docs/performance.md as it is")
+    parser.add_argument("--measure-only", action="store_true", help="leave the page as it is")
+    parser.add_argument("--page", type=Path, default=PAGE, help="where the tables are written (default: %(default)s)")
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)  # measure here, one table of one cell
     arguments = parser.parse_args()
     if unknown := set(arguments.tables) - set(TABLES):
@@ -93,7 +94,7 @@ def main() -> int:
     num_failed = measure_all(arguments)
     if not arguments.measure_only:
         records = [BenchRecord.read(path) for path in sorted(arguments.results.glob("*.json"))]
-        document.write(PAGE, [TABLES[name] for name in TABLES], records)
+        document.write(arguments.page, [TABLES[name] for name in TABLES], records)
     return min(num_failed, 1)
 
 

@@ -1,4 +1,4 @@
-"""Records to docs/performance.md: everything between the two marks is written anew, the rest of the page is kept."""
+"""Records to docs/performance.md or a page like it: what lies between its two marks is written anew, the rest kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from performance.picture import ratios_as_svg
 from performance.table import Table
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-PICTURE = Path("pictures") / "performance.svg"
 DIFFERENCE_UNITS = {"s": (1e6, "us"), "bytes": (2.0**-20, "MiB")}  # by a point's unit: scale and name
 
 
@@ -26,7 +25,7 @@ def write(page: Path, tables: Sequence[Table], records: Sequence[BenchRecord]) -
             parts.append(section(table, mine))
     layers = [point for record in records if record.table == "layers" for point in record.points]
     if layers:
-        (page.parent / PICTURE).write_text(ratios_as_svg(layers), encoding="utf-8")
+        (page.parent / "pictures" / f"{page.stem}.svg").write_text(ratios_as_svg(layers), encoding="utf-8")
     page.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}", encoding="utf-8")
 
 
