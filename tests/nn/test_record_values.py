@@ -1,6 +1,8 @@
 """What a recording keeps: values that nobody can change any more, no longer than it lives, and no graph."""
 
+import copy
 import gc
+import pickle
 import weakref
 
 import pytest
@@ -116,3 +118,33 @@ def test_trace_of_a_recording_names_the_weight_that_changed():
         layer.bias_hh_l1.zero_()
     with pytest.raises(RuntimeError, match=r"^bias_hh_l1 was changed"):
         trace.weights(0)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda recording: pickle.loads(pickle.dumps(recording))])
+def test_copy_of_a_recording_can_be_read(copied):
+    layer = gw.nn.LSTM(I, H)
+    with gw.record(layer) as recording:
+        output, _ = layer(torch.randn(T, N, I))
+    trace = copied(recording)[""].trace
+    assert torch.equal(trace.hidden[0], output)
+
+
+def test_trace_read_in_inference_mode_can_take_part_in_a_gradient():
+    layer = gw.nn.GRU(I, H)
+    with gw.record(layer) as recording:
+        layer(torch.randn(T, N, I))
+    with torch.inference_mode():
+        trace = recording[""].trace
+    scale = torch.ones(H, requires_grad=True)
+    (trace.hidden * scale).sum().backward()
+    assert torch.equal(scale.grad, trace.hidden.sum((0, 1, 2)))
+
+
+def test_recording_is_entered_once():
+    layer = gw.nn.GRU(I, H)
+    context = gw.record(layer)
+    with context:
+        with pytest.raises(RuntimeError, match=r"entered once; call record again"), context:
+            pass
+        assert "forward" in layer.__dict__
+    assert "forward" not in layer.__dict__

@@ -81,8 +81,12 @@ class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a funct
     ) -> None:
         self._watched = [(layer, Observer(name, on_run, on_native)) for name, layer in layers.items()]
         self._target = target
+        self._was_entered = False
 
     def __enter__(self) -> Target:
+        if self._was_entered:
+            raise RuntimeError("a recording can be entered once; call record again for another")
+        self._was_entered = True
         for layer, observer in self._watched:
             _watch(layer, observer)
         return self._target

@@ -41,7 +41,8 @@ class RecordedCall:
         Raises
         ------
         RuntimeError
-            If there is none, or if the layer's output was changed in place before.
+            If there is none, or if the layer's output was changed in place before. Writes through .data or numpy go
+            unseen, as by autograd.
         """
         if self._make_trace is None:
             raise RuntimeError("this recording was made with gates=False and holds no trace")

@@ -5,6 +5,8 @@ What a recording does at every step should take no time: copies, and the form of
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn import RNNBase
 
@@ -44,17 +46,30 @@ class RecordedValues:
         Raises
         ------
         RuntimeError
-            If the layer's output was changed in place since.
+            If the layer's output was changed in place since; writes through .data or numpy go unseen, as by autograd.
         """
-        output = self._layers[-1].output
-        if version_of(output) != self._version:
+        self._check_unchanged()
+        with torch.inference_mode(False):  # what is made in that mode can never take part in a gradient
+            layers = [*self._layers[:-1], LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)]
+            rows = values_of_native(layers, self._call, equations_of(self._layer), num_directions(self._layer))
+            return collect(self._layer, self._call, layers[-1].output, self._final(rows), rows, self._weights)
+
+    def _check_unchanged(self) -> None:
+        if version_of(self._layers[-1].output) != self._version:
             raise RuntimeError(
                 "the output of the recorded layer was changed in place before its trace was read; read the trace "
                 "first, or change a copy"
             )
-        layers = [*self._layers[:-1], LayerValues(output.clone(), self._layers[-1].kept)]
-        rows = values_of_native(layers, self._call, equations_of(self._layer), num_directions(self._layer))
-        return collect(self._layer, self._call, layers[-1].output, self._final(rows), rows, self._weights)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied or pickled."""
+        self._check_unchanged()
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take it; a copied tensor counts its changes anew."""
+        self.__dict__.update(state)
+        self._version = version_of(self._layers[-1].output)
 
     def _final(self, rows: list[RowValues]) -> State:
         """Return h_n and c_n, which the caller may have changed."""
