@@ -9,7 +9,6 @@ elsewhere mpmath, on fewer points.
 
 import argparse
 import os
-import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gatewise import _native
+from gatewise.records import machine_facts
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "native"))
 import activation_truth as truth  # the tests measure against the same truth
@@ -59,16 +59,14 @@ def largest_error(function: truth.Activation, blocks: Iterator[truth.Array], lev
     return largest, where, num_points
 
 
-def machine_facts() -> str:
-    cpu_info = Path("/proc/cpuinfo")
-    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+def measured_on() -> str:
+    machine = machine_facts(jobs=1, threads_per_run=1)
     facts: dict[str, Any] = {
-        "CPU": names[0] if names else platform.processor() or platform.machine(),
+        "CPU": machine.processor,
         "cores": os.cpu_count(),
         "levels": ", ".join(_native.cpu_levels()),
         "compiled": ", ".join(_native.compiled_levels()),
-        "Python": platform.python_version(),
+        "Python": machine.python,
         "NumPy": np.__version__,
     }
     return "; ".join(f"{name} {value}" for name, value in facts.items())
@@ -81,7 +79,7 @@ def main() -> None:
     num_float64 = (100_000_000 if exhaustive else 1_000_000) if HAS_LONG_DOUBLE else 20_000
     np.seterr(all="ignore")
 
-    print(machine_facts(), end="\n\n")
+    print(measured_on(), end="\n\n")
     print("| function | dtype | level | stated bound | largest error | at x | points |")
     print("|---|---|---|---|---|---|---|")
     for level in _native.cpu_levels():

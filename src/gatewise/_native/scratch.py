@@ -15,7 +15,6 @@ from torch import Tensor
 
 KEPT_BYTES = 16 * 2**20  # of each kind and dtype; what is larger computes for so long that its pages do not matter
 
-
 # glibc's malloc gives freed memory back when there is twice as much as the largest block ever freed, among those of up
 # to this size. Freeing one, unlike mallopt, changes nothing where the user has set a limit (MALLOC_TRIM_THRESHOLD_).
 _LARGEST_COUNTED_BYTES = 32 * 2**20 - 2**16

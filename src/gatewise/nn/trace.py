@@ -160,19 +160,15 @@ class TracedWeights(NamedTuple):
         RuntimeError
             If any weight of the layer was changed in place since.
         """
+        per_row = len(self._names(index))
         for number, (weight, version) in enumerate(zip(self.flat, self.versions, strict=True)):
             if version_of(weight) != version:
-                raise RuntimeError(f"{self._name(number)} was changed after this trace was made; call trace again")
-        first = index * self._per_row
-        return by_meaning(list(self.flat[first : first + self._per_row]), self.has_bias)
+                name = self._names(number // per_row)[number % per_row]
+                raise RuntimeError(f"{name} was changed after this trace was made; call trace again")
+        return by_meaning(list(self.flat[index * per_row :][:per_row]), self.has_bias)
 
-    @property
-    def _per_row(self) -> int:
-        return (4 if self.has_bias else 2) + self.has_projection
-
-    def _name(self, number: int) -> str:
-        row, kind = divmod(number, self._per_row)
-        return names_of_row(row, self.num_directions, self.has_bias, self.has_projection)[kind]
+    def _names(self, row: int) -> tuple[str, ...]:
+        return names_of_row(row, self.num_directions, self.has_bias, self.has_projection)
 
 
 def version_of(tensor: Tensor) -> int | None:
