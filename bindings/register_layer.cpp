@@ -29,7 +29,7 @@ struct Layer {
     Cell cell;
     Sizes size;
     bool is_double;
-    int parts, product_parts;
+    Division division;
 
     Layer(int cell_number, bool is_double_, Stride T, Stride N, Stride I, Stride H, Stride P, int max_threads)
         : size{.T = T, .N = N, .I = I, .H = H, .P = P > 0 ? P : H, .has_projection = P > 0}, is_double(is_double_) {
@@ -41,8 +41,7 @@ struct Layer {
         }
         cell = static_cast<Cell>(cell_number);
         if (P > 0 && cell != Cell::lstm) throw std::invalid_argument("P must be 0 for every cell but the LSTM, got " + std::to_string(P));
-        parts = parts_of(size, cell, max_threads);
-        product_parts = product_parts_of(size, cell, max_threads);
+        division = division_of(size, cell, max_threads);
     }
 };
 
@@ -54,11 +53,11 @@ auto by_type(const Layer& layer, Of of) {
 }
 
 Stride forward_work(const Layer& layer) {
-    return by_type(layer, [&]<class T>(T) { return forward_work_of<T>(kernels(), layer.cell, layer.size, layer.parts); });
+    return by_type(layer, [&]<class T>(T) { return forward_work_of<T>(kernels(), layer.cell, layer.size, layer.division); });
 }
 
 Stride backward_work(const Layer& layer) {
-    return by_type(layer, [&]<class T>(T) { return backward_work_of<T>(kernels(), layer.cell, layer.size, layer.parts, layer.product_parts); });
+    return by_type(layer, [&]<class T>(T) { return backward_work_of<T>(kernels(), layer.cell, layer.size, layer.division); });
 }
 
 Steps steps_of(bool is_reverse, Address lengths, Address offsets) {
@@ -87,7 +86,7 @@ void forward(const Layer& layer, bool is_reverse, Address lengths, Address offse
             .work = pointer<T>(work),
         };
         const nb::gil_scoped_release released;
-        run_forward(kernels(), layer.cell, call, layer.parts);
+        run_forward(kernels(), layer.cell, call, layer.division);
     });
 }
 
@@ -130,7 +129,7 @@ void backward(const Layer& layer, bool is_reverse, Address lengths, Address offs
             .da = nullptr,
         };
         const nb::gil_scoped_release released;
-        run_backward(kernels(), layer.cell, call, layer.parts, layer.product_parts);
+        run_backward(kernels(), layer.cell, call, layer.division);
     });
 }
 
@@ -140,7 +139,7 @@ void register_layer(nb::module_& module) {
     nb::class_<Layer>(module, "Layer", "Cell, sizes and type of one layer and direction. cell: RNN_TANH, RNN_RELU, LSTM, GRU; P: 0 for no projection.")
         .def(nb::init<int, bool, Stride, Stride, Stride, Stride, Stride, int>(), "cell"_a, "is_double"_a, "T"_a, "N"_a, "I"_a, "H"_a, "P"_a,
              "max_threads"_a)
-        .def_ro("parts", &Layer::parts, "How many threads it is worth.")
+        .def_prop_ro("parts", [](const Layer& layer) { return layer.division.parts; }, "How many threads it is worth.")
         .def("forward_work", &forward_work, "Elements of the workspace of `forward`.")
         .def("backward_work", &backward_work, "Elements of the workspace of `backward`.")
         .def("forward", &forward, "is_reverse"_a, "lengths"_a, "offsets"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a,

@@ -23,23 +23,11 @@ Share share_of(int part, int parts, std::ptrdiff_t N, const Steps& steps) {
     return {first(part), first(part + 1), 1};
 }
 
-// pack and run: members of Recurrent<T>. Few weights are packed before a second thread has come, and a barrier less is a wait less beside
-// a busy neighbour.
-template <class Call, class Pack>
-void pack_all(const Call& call, int parts, Pack pack) {
-    constexpr std::ptrdiff_t kFewWeights = 200'000;
-    if (call.size.H * (call.size.I + call.size.H) < kFewWeights) {
-        for (int part = 0; part < parts; ++part) pack(call, part, parts);
-    } else {
-        run_parts(parts, [&](int part) { pack(call, part, parts); });
-    }
-}
-
-template <class T, class Call, class Run>
-void run_sequences(const Call& call, int parts, Run run) {
+template <class T>
+void run_flushing(int parts, auto body) {
     run_parts(parts, [&](int part) {
         const FlushSubnormals flush(kFlushes<T>);
-        run(share_of(part, parts, call.size.N, call.steps), part);
+        body(part);
     });
 }
 
@@ -50,12 +38,12 @@ struct BackwardLayout {
     std::ptrdiff_t products, da, block_steps, size;
 
     template <class T>
-    BackwardLayout(const Recurrent<T>& recurrent, const Sizes& of, int parts, int product_parts) {
+    BackwardLayout(const Recurrent<T>& recurrent, const Sizes& of, const Division& division) {
         constexpr std::ptrdiff_t kBlock = 2 * 1024 * 1024 / std::ptrdiff_t{sizeof(T)}, kFewestRows = 128;
         const std::ptrdiff_t step = of.N * recurrent.gradient_blocks * of.H;
         block_steps = std::min(of.T, std::max(kBlock / step, (kFewestRows + of.N - 1) / of.N));
-        products = recurrent.through_time_work(of, parts);
-        da = products + recurrent.products_work(of, product_parts);
+        products = recurrent.through_time_work(of, division);
+        da = products + recurrent.products_work(of, division);
         size = da + block_steps * step;
     }
 };
@@ -70,57 +58,83 @@ int threads_worth(const Sizes& size, Cell cell, std::ptrdiff_t columns, std::ptr
 
 }  // namespace
 
-int parts_of(const Sizes& size, Cell cell, int max_threads) {
-    return threads_worth(size, cell, size.I + size.P, std::min(static_cast<std::ptrdiff_t>(max_threads), size.N));
+Division division_of(const Sizes& size, Cell cell, int max_threads) {
+    const int parts = threads_worth(size, cell, size.I + size.P, std::min(static_cast<std::ptrdiff_t>(max_threads), size.N));
+    return divided(size, cell, parts, threads_worth(size, cell, 2 * size.I + size.P, max_threads));
 }
 
-int product_parts_of(const Sizes& size, Cell cell, int max_threads) {
-    return threads_worth(size, cell, 2 * size.I + size.P, max_threads);
+// What one core writes and another reads has to travel between their caches, and back before it is written again. So where weights are few, what
+// is packed of them and the sums of their gradients exist more than once, and a core reads little but what it wrote. Many weights are worked on
+// for so long that they travel beside it, and copies of them would push each other out of the caches.
+Division divided(const Sizes& size, Cell cell, int parts, int product_threads) {
+    constexpr std::ptrdiff_t kFewWeights = 150'000, kFewestRows = 256;
+    const bool has_few_weights = blocks_of(cell) * size.H * (size.I + size.P) < kFewWeights;
+    const int groups = has_few_weights && size.N > 1 && size.T * size.N >= kFewestRows ? 2 : 1;
+    const int slices = std::max(1, product_threads / groups);
+    return {.parts = parts,
+            .groups = groups,
+            .slices = slices,
+            .product_threads = std::min(product_threads, groups * slices),
+            .is_packed_apart = has_few_weights};
 }
 
 template <class T>
-std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts) {
-    return kernels_of_cell<T>(kernels, cell).forward_work(size, parts);
+std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, const Division& division) {
+    return kernels_of_cell<T>(kernels, cell).forward_work(size, division);
 }
 
 template <class T>
-std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts, int product_parts) {
-    return BackwardLayout(kernels_of_cell<T>(kernels, cell), size, parts, product_parts).size;
+std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, const Division& division) {
+    return BackwardLayout(kernels_of_cell<T>(kernels, cell), size, division).size;
 }
 
 template <class T>
-void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, int parts) {
+void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, const Division& of) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    pack_all(call, parts, recurrent.pack_forward);
-    run_sequences<T>(call, parts, [&](const Share& share, int part) { recurrent.forward(call, share, part, parts); });
+    if (!of.is_packed_apart) run_parts(of.parts, [&](int part) { recurrent.pack_forward(call, of, part); });
+    run_flushing<T>(of.parts, [&](int part) {
+        if (of.is_packed_apart) recurrent.pack_forward(call, of, part);
+        recurrent.forward(call, of, share_of(part, of.parts, call.size.N, call.steps), part);
+    });
 }
 
 template <class T>
-void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& given, int parts, int product_parts) {
+void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& given, const Division& of) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    const BackwardLayout layout(recurrent, given.size, parts, product_parts);
+    const BackwardLayout layout(recurrent, given.size, of);
     Backward<T> call = given, products = given;
     call.da = products.da = given.work + layout.da;
     products.work = given.work + layout.products;
-    const bool has_products = given.dx.data || given.dW_ih || given.dW_hh || given.db_ih || given.db_hh;
-    pack_all(call, parts, recurrent.pack_through_time);
-    if (has_products) pack_all(products, product_parts, recurrent.pack_products);
+    const bool has_sums = given.dW_ih || given.dW_hh || given.db_ih || given.db_hh, has_products = has_sums || given.dx.data;
+    const int product_parts = of.groups * of.slices;
+    if (!of.is_packed_apart) {
+        run_parts(of.parts, [&](int part) { recurrent.pack_through_time(call, of, part); });
+        if (has_products) run_parts(product_parts, [&](int part) { recurrent.pack_products(products, of, part); });
+    }
     for (Block block{0, given.size.T}; block.last > 0; block.last = block.first) {
         block.first = std::max<std::ptrdiff_t>(0, block.last - layout.block_steps);
-        run_sequences<T>(call, parts, [&](const Share& share, int part) { recurrent.through_time(call, block, share, part, parts); });
+        const bool packs = of.is_packed_apart && block.last == given.size.T;
+        run_flushing<T>(of.parts, [&](int part) {
+            if (packs) recurrent.pack_through_time(call, of, part);
+            recurrent.through_time(call, of, block, share_of(part, of.parts, call.size.N, call.steps), part);
+        });
         if (!has_products) continue;
-        run_parts(product_parts, [&](int part) {
-            const FlushSubnormals flush(kFlushes<T>);
-            recurrent.products(products, block, part, product_parts);
+        run_flushing<T>(of.product_threads, [&](int thread) {
+            for (int part = thread; part < product_parts; part += of.product_threads) {
+                if (packs) recurrent.pack_products(products, of, part);
+                recurrent.products(products, of, block, share_of(part / of.slices, of.groups, call.size.N, call.steps), part);
+            }
+            if (of.groups == 1 && block.first == 0) recurrent.sum_up(products, of, thread);
         });
     }
+    if (has_sums && of.groups > 1) run_flushing<T>(of.product_threads, [&](int thread) { recurrent.sum_up(products, of, thread); });
 }
 
-#define GATEWISE_INSTANTIATE(T)                                                              \
-    template std::ptrdiff_t forward_work_of<T>(const Kernels&, Cell, const Sizes&, int);     \
-    template std::ptrdiff_t backward_work_of<T>(const Kernels&, Cell, const Sizes&, int, int); \
-    template void run_forward(const Kernels&, Cell, const Forward<T>&, int);                 \
-    template void run_backward(const Kernels&, Cell, const Backward<T>&, int, int);
+#define GATEWISE_INSTANTIATE(T)                                                                     \
+    template std::ptrdiff_t forward_work_of<T>(const Kernels&, Cell, const Sizes&, const Division&);  \
+    template std::ptrdiff_t backward_work_of<T>(const Kernels&, Cell, const Sizes&, const Division&); \
+    template void run_forward(const Kernels&, Cell, const Forward<T>&, const Division&);              \
+    template void run_backward(const Kernels&, Cell, const Backward<T>&, const Division&);
 
 GATEWISE_INSTANTIATE(float)
 GATEWISE_INSTANTIATE(double)

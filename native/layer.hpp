@@ -5,22 +5,23 @@
 
 namespace gatewise {
 
-// How many parts a call is split into, from the sizes and the number of threads that may be used: forward and backward by sequences, the
-// products by rows of dW.
-int parts_of(const Sizes& size, Cell cell, int max_threads);
-int product_parts_of(const Sizes& size, Cell cell, int max_threads);
+// For the number of threads that may be used.
+Division division_of(const Sizes& size, Cell cell, int max_threads);
 
-// Elements of T of the workspace for so many parts.
-template <class T>
-std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts);
-template <class T>
-std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, int parts, int product_parts);
+// For so many threads forward and through time, at most one a sequence, and in the products.
+Division divided(const Sizes& size, Cell cell, int parts, int product_threads);
 
-// The results are the same bits for any number of parts. Float kernels take subnormal numbers for zero, with or without gradients, so that
+// Elements of T of the workspace.
+template <class T>
+std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, const Division& division);
+template <class T>
+std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, const Division& division);
+
+// The results are the same bits for any number of threads. Float kernels take subnormal numbers for zero, with or without gradients, so that
 // a network computes the same in training and in use; double kernels do not, since the measures of vanishing gradients live on them.
 template <class T>
-void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, int parts);
+void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, const Division& division);
 template <class T>
-void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& call, int parts, int product_parts);
+void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& call, const Division& division);
 
 }  // namespace gatewise

@@ -85,7 +85,7 @@ struct Backward {
     double* dh_norm;               // out: [R] Euclidean norm of dh_t; as dh
     double* dc_norm;               // out: [R]; as dh. LSTM
     T* work;                       // [backward_work], 64-byte aligned
-    // The gradients of the preactivations in a block of steps [block,N,kGradients*H], from which those of the weights and of x are matrix
+    // The gradients of the preactivations in a block of steps [N,block,kGradients*H], from which those of the weights and of x are matrix
     // products: RNN da; LSTM di df dg do; GRU dn dr dz r*dn, so that the first three belong to W_ih (as n r z) and the last three to W_hh
     // (as r z n). It lies in the workspace; run_backward sets it.
     T* da;
@@ -101,20 +101,31 @@ struct Share {
     std::ptrdiff_t begin, end, stride;
 };
 
-// A kernel works as part number `part` of `parts`, in whose private workspace; parts may run at the same time and their number never changes a
-// result. pack_* must have run for all parts before. Blocks come from the last steps to the first, each through time and then to its products.
+// How the work of a call is divided among threads. Only `groups` decides the order of a sum, and it follows from the sizes alone.
+struct Division {
+    int parts = 1;   // of the sequences, forward and through time
+    int groups = 1;  // of the sequences in the products: each has its own sums, which are added up in the end
+    int slices = 1;  // of the rows of dW and of dx in each group: groups * slices parts of the products; as many as threads for one group
+    int product_threads = 1;
+    bool is_packed_apart = false;  // every part packs all weights for itself; else each packs its share of those that all read
+};
+
+// A kernel works as one part, in whose private workspace; parts may run at the same time. pack_* must have run before: for all parts, or for this one
+// where they pack apart. Blocks come from the last steps to the first, each through time and then to its products; `sum_up` follows the last one.
+// What is read for every row comes by value, on to the stack of the thread itself.
 template <class T>
 struct Recurrent {
-    int gradient_blocks;                                      // kGradients: of da
-    std::ptrdiff_t (*forward_work)(const Sizes&, int parts);  // elements of T, always a multiple of 64 bytes
-    std::ptrdiff_t (*through_time_work)(const Sizes&, int parts);
-    std::ptrdiff_t (*products_work)(const Sizes&, int parts);
-    void (*pack_forward)(const Forward<T>&, int part, int parts);
-    void (*pack_through_time)(const Backward<T>&, int part, int parts);
-    void (*pack_products)(const Backward<T>&, int part, int parts);
-    void (*forward)(const Forward<T>&, const Share&, int part, int parts);
-    void (*through_time)(const Backward<T>&, const Block&, const Share&, int part, int parts);
-    void (*products)(const Backward<T>&, const Block&, int part, int parts);
+    int gradient_blocks;                                            // kGradients: of da
+    std::ptrdiff_t (*forward_work)(const Sizes&, const Division&);  // elements of T, always a multiple of 64 bytes
+    std::ptrdiff_t (*through_time_work)(const Sizes&, const Division&);
+    std::ptrdiff_t (*products_work)(const Sizes&, const Division&);
+    void (*pack_forward)(const Forward<T>&, const Division&, int part);
+    void (*pack_through_time)(const Backward<T>&, const Division&, int part);
+    void (*pack_products)(const Backward<T>&, const Division&, int part);
+    void (*forward)(Forward<T>, Division, Share, int part);
+    void (*through_time)(Backward<T>, Division, Block, Share, int part);
+    void (*products)(Backward<T>, Division, Block, Share, int part);
+    void (*sum_up)(const Backward<T>&, const Division&, int thread);
 };
 
 }  // namespace gatewise

@@ -11,7 +11,7 @@ Stream<T>::Stream(const Kernels& kernels, Cell cell, const std::vector<StreamLay
     : recurrent_(kernels_for<T>(kernels).recurrent[static_cast<int>(cell)]), has_cell_state_(cell == Cell::lstm) {
     for (const StreamLayer<T>& given : layers) {
         Layer layer{.size = given.size, .work = {}, .h = {}, .c = {}, .y = {}};
-        const auto elements = static_cast<std::size_t>(recurrent_.forward_work(given.size, 1));
+        const auto elements = static_cast<std::size_t>(recurrent_.forward_work(given.size, Division{}));
         layer.work.reset(static_cast<T*>(::operator new[](elements * sizeof(T), std::align_val_t{64})));
         layer.h.resize(static_cast<std::size_t>(given.size.N * given.size.P));
         layer.y.resize(layer.h.size());
@@ -24,7 +24,7 @@ Stream<T>::Stream(const Kernels& kernels, Cell cell, const std::vector<StreamLay
         call.b_hh = given.b_hh;
         call.W_hr = given.W_hr;
         call.work = layer.work.get();
-        recurrent_.pack_forward(call, 0, 1);
+        recurrent_.pack_forward(call, Division{}, 0);
         layers_.push_back(std::move(layer));
     }
 }
@@ -43,7 +43,7 @@ void Stream<T>::step(const T* x, T* y) {
         call.h_n = layer.h.data();  // written when h_0 has been read
         call.c_n = layer.c.data();
         call.work = layer.work.get();
-        recurrent_.forward(call, {0, N, 1}, 0, 1);
+        recurrent_.forward(call, Division{}, {0, N, 1}, 0);
         x = layer.y.data();
     }
     std::copy(layers_.back().y.begin(), layers_.back().y.end(), y);

@@ -18,16 +18,17 @@ struct ForwardKernel {
     static constexpr int kVectors = C::kBlocks * C::kUnits;
     static constexpr std::ptrdiff_t kWidth = kVectors * kLanes<V>;      // columns of a panel
     static constexpr std::ptrdiff_t kUnits = C::kUnits * kLanes<V>;     // units of a panel
-    static constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(S)};
+    static constexpr std::ptrdiff_t kAlign = Workspace<S>::kAlign;
 
-    // Where everything lies in the workspace, in elements.
-    struct Layout {
-        std::ptrdiff_t panels, W_ih, W_hh, W_hr, b_ih, b_hh, parts, part_size, block_steps, zeros, m, a, size;
+    struct Layout : Workspace<S> {
+        std::ptrdiff_t panels, block_steps;
+        std::ptrdiff_t W_ih, W_hh, W_hr, b_ih, b_hh;  // among the weights
+        std::ptrdiff_t zeros, c, m, a;                // in a part's place, which begins with the rows of a block
 
-        Layout(const Sizes& of, int num_parts) {
+        Layout(const Sizes& of, const Division& division) {
             panels = (of.H + kUnits - 1) / kUnits;
             const std::ptrdiff_t columns = panels * kWidth;
-            const std::ptrdiff_t sequences = (of.N + num_parts - 1) / num_parts;
+            const std::ptrdiff_t sequences = (of.N + division.parts - 1) / division.parts;
             const std::ptrdiff_t fitting = kBlockBytes / (columns * sequences * std::ptrdiff_t{sizeof(S)});
             block_steps = fitting < 1 ? 1 : fitting > of.T ? of.T : fitting;
             W_ih = 0;                              // [panels,I,kWidth]
@@ -35,36 +36,32 @@ struct ForwardKernel {
             W_hr = W_hh + columns * of.P;          // panels of [H,P]
             b_ih = W_hr + (of.has_projection ? Panels<V>::size_of(of.H, of.P) : 0);  // [panels,kWidth]
             b_hh = b_ih + columns;
-            parts = rounded_up(b_hh + columns, kAlign);
-            // Each part: the rows of a block; zeros; o * tanh(c_t) of a step [sequences,H], if it is projected; the block's
-            // preactivations [block_steps*sequences,panels*kWidth].
             zeros = rounded_up(block_steps * sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
-            m = rounded_up(zeros + zeros_of(of), kAlign);
-            a = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);
-            part_size = rounded_up(a + block_steps * sequences * columns, kAlign);
-            size = parts + num_parts * part_size;
+            c = rounded_up(zeros + zeros_of(of), kAlign);                                // [sequences,H]
+            m = rounded_up(c + (C::kHasCellState ? sequences * of.H : 0), kAlign);       // o * tanh(c_t) of a step [sequences,H], if it is projected
+            a = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);      // preactivations [block_steps*sequences,panels*kWidth]
+            this->divide(b_hh + columns, a + block_steps * sequences * columns, division.parts, division.is_packed_apart);
         }
     };
 
-    static std::ptrdiff_t work(const Sizes& size, int parts) { return Layout(size, parts).size; }
+    static std::ptrdiff_t work(const Sizes& size, const Division& division) { return Layout(size, division).size(); }
 
-    static void pack(const Forward<S>& call, int part, int parts) {
+    static void pack(const Forward<S>& call, const Division& division, int part) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
-        const Layout layout(call.size, parts);
-        for (std::ptrdiff_t p = layout.panels * part / parts; p < layout.panels * (part + 1) / parts; ++p) {
+        const Layout layout(call.size, division);
+        S* const weights = layout.weights(call.work, part);
+        const PackShare share(layout.panels, part, division.parts, division.is_packed_apart);
+        for (std::ptrdiff_t p = share.begin; p < share.end; ++p) {
             const std::ptrdiff_t first = p * kUnits;
-            pack_rows<V, C::kBlocks>(call.W_ih, H, I, first, kVectors, call.work + layout.W_ih + p * I * kWidth);
-            pack_rows<V, C::kBlocks>(call.W_hh, H, P, first, kVectors, call.work + layout.W_hh + p * P * kWidth);
-            pack_bias(call.b_ih, H, first, call.work + layout.b_ih + p * kWidth);
-            pack_bias(call.b_hh, H, first, call.work + layout.b_hh + p * kWidth);
+            pack_rows<V, C::kBlocks>(call.W_ih, H, I, first, kVectors, weights + layout.W_ih + p * I * kWidth);
+            pack_rows<V, C::kBlocks>(call.W_hh, H, P, first, kVectors, weights + layout.W_hh + p * P * kWidth);
+            pack_bias(call.b_ih, H, first, weights + layout.b_ih + p * kWidth);
+            pack_bias(call.b_hh, H, first, weights + layout.b_hh + p * kWidth);
         }
         if (!has_projection) return;
-        const Panels<V> W_hr = panels_of_W_hr(call, layout);
-        for (std::ptrdiff_t p = W_hr.count() * part / parts; p < W_hr.count() * (part + 1) / parts; ++p) W_hr.pack_transposed(p, call.W_hr);
-    }
-
-    static Panels<V> panels_of_W_hr(const Forward<S>& call, const Layout& layout) {
-        return {call.work + layout.W_hr, call.size.H, call.size.P};
+        const Panels<V> W_hr{weights + layout.W_hr, H, P};
+        const PackShare of_W_hr(W_hr.count(), part, division.parts, division.is_packed_apart);
+        for (std::ptrdiff_t p = of_W_hr.begin; p < of_W_hr.end; ++p) W_hr.pack_transposed(p, call.W_hr);
     }
 
     static void pack_bias(const S* bias, std::ptrdiff_t H, std::ptrdiff_t first, S* to) {
@@ -140,17 +137,17 @@ struct ForwardKernel {
         GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t P) const { store_upto(row.y, sum, u, P); }
     };
 
-    static void run(const Forward<S>& call, const Share& share, int part, int parts) {
+    static void run(Forward<S> call, Division division, Share share, int part) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
-        const Layout layout(call.size, parts);
-        S* const own = call.work + layout.parts + part * layout.part_size;
+        const Layout layout(call.size, division);
+        S *const weights = layout.weights(call.work, part), *const own = layout.own(call.work, part);
         Row* const rows = static_cast<Row*>(static_cast<void*>(own));
-        const StepTile step{rows, call.work + layout.W_hh, call.work + layout.b_hh, H, P};
-        const ProjectionTile input{rows, call.work + layout.W_ih, call.work + layout.b_ih, I};
-        const Panels<V> W_hr = panels_of_W_hr(call, layout);
+        const StepTile step{rows, weights + layout.W_hh, weights + layout.b_hh, H, P};
+        const ProjectionTile input{rows, weights + layout.W_ih, weights + layout.b_ih, I};
+        const Panels<V> W_hr{weights + layout.W_hr, H, P};
 
         zero(own + layout.zeros, zeros_of(call.size));
-        start(call, share);
+        start(call, share, own + layout.c);
         const std::ptrdiff_t longest = longest_of(call.steps, share, T);
         for (std::ptrdiff_t block = 0; block < longest; block += layout.block_steps) {
             const std::ptrdiff_t block_end = block + layout.block_steps < longest ? block + layout.block_steps : longest;
@@ -164,18 +161,25 @@ struct ForwardKernel {
                 first = last;
             }
         }
-        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
+        finish(call, share, own + layout.c);
+    }
+
+    // c: [sequences,H] of the part. Not in c_n itself: two cores would take its lines from each other at every step.
+    static void finish(const Forward<S>& call, const Share& share, const S* c) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride, c += H) {
+            if (C::kHasCellState) copy(c, call.c_n + n * H, H);
             const std::ptrdiff_t length = length_of(call.steps, n, T);
             const std::ptrdiff_t last = call.steps.is_reverse ? 0 : length - 1;
             copy_or_zero<S>(length == 0 ? row_at(call.h_0, n) : row_at(call.y, call.steps, last, n), call.h_n + n * P, P);
         }
     }
 
-    // c_n holds c_t from the start; padding is zero.
-    static void start(const Forward<S>& call, const Share& share) {
+    // c begins as c_0; padding is zero.
+    static void start(const Forward<S>& call, const Share& share, S* c) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
-        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
-            if (C::kHasCellState && call.c_0.data != call.c_n) copy_or_zero(row_at(call.c_0, n), call.c_n + n * H, H);
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride, c += H) {
+            if (C::kHasCellState) copy_or_zero(row_at(call.c_0, n), c, H);
             if (call.steps.offsets) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 zero(row_at(call.y, call.steps, t, n), P);
@@ -190,8 +194,8 @@ struct ForwardKernel {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         std::ptrdiff_t count = 0;
         for (std::ptrdiff_t s = block; s < block_end; ++s) {
-            for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
-                if (s >= length_of(call.steps, n, T)) continue;
+            for_each_sequence(share, [&](std::ptrdiff_t n, std::ptrdiff_t i) {
+                if (s >= length_of(call.steps, n, T)) return;
                 const Place place = place_of(call.steps, s, n, T);
                 const std::ptrdiff_t number = row_of(call.steps, place.t, n, N);
                 S* const y = row_at(call.y, call.steps, place.t, n);
@@ -199,13 +203,13 @@ struct ForwardKernel {
                     .x = row_at(call.x, call.steps, place.t, n),
                     .a = own + layout.a + count * layout.panels * kWidth,
                     .h_prev = place.is_first ? first_state(call.h_0, n, own + layout.zeros) : row_at(call.y, call.steps, place.before, n),
-                    .h = has_projection ? own + layout.m + (n - share.begin) / share.stride * H : y,
+                    .h = has_projection ? own + layout.m + i * H : y,
                     .y = y,
-                    .c = C::kHasCellState ? call.c_n + n * H : nullptr,
+                    .c = C::kHasCellState ? own + layout.c + i * H : nullptr,
                     .kept = call.kept ? call.kept + number * C::kKept * H : nullptr,
                 };
                 ++count;
-            }
+            });
         }
         return count;
     }

@@ -2,6 +2,7 @@
 #include "../kernels.hpp"
 #include "activations.hpp"
 #include "products.hpp"
+#include "through_time.hpp"
 #include "vector.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
@@ -29,6 +30,7 @@ constexpr Recurrent<Scalar<typename C::Vector>> recurrent_of() {
         .forward = ForwardKernel<C>::run,
         .through_time = ThroughTimeKernel<C>::run,
         .products = ProductsKernel<C>::run,
+        .sum_up = ProductsKernel<C>::sum_up,
     };
 }
 

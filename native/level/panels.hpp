@@ -4,6 +4,7 @@
 #include "gemm.hpp"
 #include "steps.hpp"
 #include "transpose.hpp"
+#include "workspace.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
 
@@ -60,8 +61,9 @@ struct Panels {
     }
 
     // A part's share of the panels, from a matrix [K,columns].
-    void pack_share(const S* matrix, int part, int parts) const {
-        for (std::ptrdiff_t p = count() * part / parts; p < count() * (part + 1) / parts; ++p) pack(p, 0, K, matrix);
+    void pack_share(const S* matrix, int part, const Division& division) const {
+        const PackShare share(count(), part, division.parts, division.is_packed_apart);
+        for (std::ptrdiff_t p = share.begin; p < share.end; ++p) pack(p, 0, K, matrix);
     }
 
     // A panel from a matrix [columns,K].

@@ -2,85 +2,16 @@
 //
 // dW[m,k] = sum over the rows of da[m] * source[k], the source being x for W_ih and h_{t-1} for W_hh. Rows are taken in chunks that stay in the
 // first caches; a panel of the source is packed once for all m. Each chunk adds its own sum: rounding grows with the number of chunks and not
-// of rows. Parts share out the rows m of dW and the rows of dx: every number is made by one part, in one order.
+// of rows. Groups of sequences have sums of their own, which sum_up adds; within a group parts share out the rows m of dW and the rows of dx: every
+// number is made by one part, in one order.
 #pragma once
 
-#include "through_time.hpp"
+#include "panels.hpp"
+#include "weight_tile.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
 
 inline constexpr std::ptrdiff_t kChunk = 128;  // rows
-inline constexpr int kWeightRows = kTileRows<kPanelVectors>;  // of dW in a tile
-
-// One sequence at one step.
-template <class S>
-struct ProductsRow {
-    const S* da;      // [kGradients*H]
-    const S* x;       // [I]
-    const S* h_prev;  // [P]
-    S* dx;            // [I]
-};
-
-// A few rows of dW and up to kPanelVectors vectors of its columns: what a chunk of rows adds.
-template <class V>
-struct WeightTile {
-    using S = Scalar<V>;
-
-    const ProductsRow<S>* rows;
-    std::ptrdiff_t count, m;  // rows; the first column of da
-    const S* source;         // [count][vectors * lanes]
-    S* dW;                   // its first row and column
-    std::ptrdiff_t stride;   // of the rows of dW
-    std::ptrdiff_t columns;  // of dW from here on
-
-    template <int Rows>
-    GATEWISE_INLINE void choose(std::ptrdiff_t left) const {
-        if constexpr (Rows > 1) {
-            if (left < Rows) return choose<Rows - 1>(left);
-        }
-        choose_vectors<Rows, kPanelVectors>();
-    }
-
-    template <int Rows, int Vectors>
-    GATEWISE_INLINE void choose_vectors() const {
-        if constexpr (Vectors > 1) {
-            if (columns <= (Vectors - 1) * kLanes<V>) return choose_vectors<Rows, Vectors - 1>();
-        }
-        run<Rows, Vectors>();
-    }
-
-    template <int Rows, int Vectors>
-    [[gnu::noinline]] void run() const {
-        Array<Array<V, Vectors>, Rows> sums;
-#pragma GCC unroll 8
-        for (int i = 0; i < Rows; ++i) {
-            __builtin_prefetch(dW + i * stride, 1);
-#pragma GCC unroll 8
-            for (int v = 0; v < Vectors; ++v) sums[i][v] = V{};
-        }
-        const S* from = source;
-        for (std::ptrdiff_t r = 0; r < count; ++r, from += Vectors * kLanes<V>) {
-            const S* const da = rows[r].da + m;
-            Array<V, Vectors> values;
-#pragma GCC unroll 8
-            for (int v = 0; v < Vectors; ++v) values[v] = load<V>(from + v * kLanes<V>);
-#pragma GCC unroll 8
-            for (int i = 0; i < Rows; ++i) {
-                const V factor = splat<V>(da[i]);
-#pragma GCC unroll 8
-                for (int v = 0; v < Vectors; ++v) sums[i][v] = fma(factor, values[v], sums[i][v]);
-            }
-        }
-#pragma GCC unroll 8
-        for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 8
-            for (int v = 0; v < Vectors; ++v) {
-                S* const to = dW + i * stride;
-                store_upto(to, sums[i][v] + load_upto<V>(to, v * kLanes<V>, columns), v * kLanes<V>, columns);
-            }
-        }
-    }
-};
 
 // dx = da W_ih, or what a part of the columns of da adds to it.
 template <class V>
@@ -101,7 +32,7 @@ struct ProductsKernel {
     using V = typename C::Vector;
     using S = Scalar<V>;
     using Row = ProductsRow<S>;
-    static constexpr std::ptrdiff_t kWidth = kPanelVectors * kLanes<V>;
+    static constexpr std::ptrdiff_t kWidth = kWeightVectors * kLanes<V>;
 
     // One weight matrix and bias: dW [G*H,columns] and db [G*H], either may be null.
     struct Target {
@@ -109,114 +40,156 @@ struct ProductsKernel {
         std::ptrdiff_t columns;
         S *dW, *db;
         int first;  // its first block in da
+
+        // The row of dW and db at which a block begins.
+        std::ptrdiff_t row_of(int block, std::ptrdiff_t H) const { return (first == 0 ? C::block_of(block) : block) * H; }
     };
 
-    // Where everything lies in the workspace, in elements.
-    struct Layout {
-        std::ptrdiff_t K, parts, part_size, bias, zeros, size;
+    struct Targets {
+        Target weights[2];  // W_ih, W_hh
+    };
 
-        Layout(const Sizes& of, int num_parts) {
+    // The parts are followed by the sums of the groups. The first group adds to the results themselves.
+    struct Layout : Workspace<S> {
+        std::ptrdiff_t K;                         // the weights are panels of W_ih [K,I], its blocks in the order of da
+        std::ptrdiff_t zeros;                     // in a part's place, which begins with a panel of the source [kChunk,kWidth]
+        std::ptrdiff_t dW_ih, dW_hh, group_size;  // in a group's place, which begins with the sum of its rows of da [kGradients*H]
+
+        Layout(const Sizes& of, const Division& division) {
             K = C::kBlocks * of.H;
-            parts = rounded_up(Panels<V>::size_of(K, of.I), kWidth);  // panels of W_ih [K,I], its blocks in the order of da
-            // Each part: a panel of the source [kChunk,kWidth]; the sum of all rows of da [kGradients*H], of which it makes its share; zeros.
-            bias = kChunk * kWidth;
-            zeros = bias + C::kGradients * of.H;
-            part_size = rounded_up(zeros + zeros_of(of), kWidth);
-            size = parts + num_parts * part_size;
+            zeros = kChunk * kWidth;
+            dW_ih = C::kGradients * of.H;
+            dW_hh = dW_ih + (division.groups > 1 ? K * of.I : 0);
+            group_size = rounded_up(dW_hh + (division.groups > 1 ? K * of.P : 0), Workspace<S>::kAlign) + Workspace<S>::kGap;
+            this->divide(Panels<V>::size_of(K, of.I), zeros + zeros_of(of), division.groups * division.slices, division.is_packed_apart);
+        }
+
+        Panels<V> panels_of_W_ih(const Backward<S>& call, int part) const { return {this->weights(call.work, part), K, call.size.I}; }
+
+        S* group(const Backward<S>& call, int number) const { return call.work + this->size() + number * group_size; }
+
+        Targets targets(const Backward<S>& call, int number) const {
+            const bool is_first = number == 0;
+            S* const sums = group(call, number);
+            return {{{&Row::x, call.size.I, is_first || !call.dW_ih ? call.dW_ih : sums + dW_ih, call.db_ih, 0},
+                     {&Row::h_prev, call.size.P, is_first || !call.dW_hh ? call.dW_hh : sums + dW_hh, call.db_hh, C::kFirstRecurrent}}};
         }
     };
 
-    static std::ptrdiff_t work(const Sizes& size, int parts) { return Layout(size, parts).size; }
+    // The rows m of each block of dW that are a part's: the same ones in each block of steps.
+    struct Slice {
+        std::ptrdiff_t begin, end;
 
-    static Panels<V> panels_of_W_ih(const Backward<S>& call, const Layout& layout) { return {call.work, layout.K, call.size.I}; }
+        Slice(std::ptrdiff_t H, int part, int parts) : begin(first(H, part, parts)), end(first(H, part + 1, parts)) {}
 
-    static void pack(const Backward<S>& call, int part, int parts) {
+        static std::ptrdiff_t first(std::ptrdiff_t H, int part, int parts) {
+            return part == parts ? H : H * part / parts / kWeightRows * kWeightRows;
+        }
+    };
+
+    static std::ptrdiff_t work(const Sizes& size, const Division& division) {
+        const Layout layout(size, division);
+        return layout.size() + division.groups * layout.group_size;
+    }
+
+    static void pack(const Backward<S>& call, const Division& division, int part) {
         if (!call.dx.data) return;
         const std::ptrdiff_t I = call.size.I, H = call.size.H;
-        const Panels<V> W_ih = panels_of_W_ih(call, Layout(call.size, parts));
-        for (std::ptrdiff_t p = W_ih.count() * part / parts; p < W_ih.count() * (part + 1) / parts; ++p) {
+        const Panels<V> W_ih = Layout(call.size, division).panels_of_W_ih(call, part);
+        const PackShare share(W_ih.count(), part, division.groups * division.slices, division.is_packed_apart);
+        for (std::ptrdiff_t p = share.begin; p < share.end; ++p) {
             for (int block = 0; block < C::kBlocks; ++block) W_ih.pack(p, block * H, H, call.W_ih + C::block_of(block) * H * I);
         }
     }
 
-    static void run(const Backward<S>& call, const Block& block, int part, int parts) {
+    static void run(Backward<S> call, Division division, Block block, Share share, int part) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
-        const Layout layout(call.size, parts);
-        S* const own = call.work + layout.parts + part * layout.part_size;
-        const Target targets[] = {{&Row::x, I, call.dW_ih, call.db_ih, 0}, {&Row::h_prev, P, call.dW_hh, call.db_hh, C::kFirstRecurrent}};
-        if (block.last == T) start(call, targets, own, layout, part, parts);
+        const int group = part / division.slices, number = part % division.slices;
+        const Layout layout(call.size, division);
+        const Targets targets = layout.targets(call, group);
+        const Slice slice(H, number, division.slices);
+        S *const own = layout.own(call.work, part), *const sums = layout.group(call, group);
+        const Panels<V> W_ih = layout.panels_of_W_ih(call, part);
+
+        if (block.last == T) {
+            zero(own + layout.zeros, zeros_of(call.size));
+            clear(targets, H, sums, slice);
+            if (call.dx.data && !call.is_dx_added && number == 0) clear_padding(call, share);
+        }
         Row rows[kChunk];
         std::ptrdiff_t count = 0;
-        for (std::ptrdiff_t s = block.first; s < block.last; ++s) {
-            for (std::ptrdiff_t n = 0; n < N; ++n) {
-                const bool is_last = s == block.last - 1 && n == N - 1;
-                if (s < length_of(call.steps, n, T)) rows[count++] = row(call, block, s, n, own + layout.zeros);
-                if (count == kChunk || (is_last && count > 0)) {
-                    for (const Target& target : targets) add(target, rows, count, H, own, part, parts);
-                    if (call.db_ih || call.db_hh) add_biases(rows, count, H, own + layout.bias, part, parts);
-                    if (call.dx.data) input_gradient(call, rows, count * part / parts, count * (part + 1) / parts, layout);
-                    count = 0;
-                }
+        const auto add_chunk = [&] {
+            for (const Target& target : targets.weights) add(target, rows, count, H, own, slice);
+            if (call.db_ih || call.db_hh) add_biases(rows, count, H, sums, slice);
+            if (call.dx.data) input_gradient(call, rows, count * number / division.slices, count * (number + 1) / division.slices, W_ih);
+            count = 0;
+        };
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
+            const std::ptrdiff_t length = length_of(call.steps, n, T);
+            for (std::ptrdiff_t s = block.first; s < block.last && s < length; ++s) {
+                rows[count++] = row(call, block, s, n, own + layout.zeros);
+                if (count == kChunk) add_chunk();
             }
         }
-        for (const Target& target : targets) {
-            if (block.first == 0) write_bias(target, H, own + layout.bias, part, parts);
+        if (count > 0) add_chunk();
+    }
+
+    // Adds up the sums of the groups, as one of product_threads.
+    static void sum_up(const Backward<S>& call, const Division& division, int thread) {
+        const Layout layout(call.size, division);
+        const std::ptrdiff_t H = call.size.H;
+        const Slice slice(H, thread, division.product_threads);
+        const Targets results = layout.targets(call, 0);
+        S* const bias = layout.group(call, 0);
+        for (int group = 1; group < division.groups; ++group) {
+            const Targets sums = layout.targets(call, group);
+            for (int k = 0; k < 2; ++k) add_rows(results.weights[k], sums.weights[k], H, slice);
+            for (int block = 0; block < C::kGradients; ++block) {
+                add_to(bias, layout.group(call, group), block * H + slice.begin, block * H + slice.end);
+            }
+        }
+        for (const Target& target : results.weights) write_bias(target, H, bias, slice);
+    }
+
+    static void clear_padding(const Backward<S>& call, const Share& share) {
+        for (std::ptrdiff_t n = share.begin; n < share.end && !call.steps.offsets; n += share.stride) {
+            for (std::ptrdiff_t t = length_of(call.steps, n, call.size.T); t < call.size.T; ++t) zero(row_at(call.dx, call.steps, t, n), call.size.I);
         }
     }
 
-    // Sums begin at zero; padding is zero.
-    static void start(const Backward<S>& call, const Target (&targets)[2], S* own, const Layout& layout, int part, int parts) {
-        const auto& [T, N, I, H, P, has_projection] = call.size;
-        for (const Target& target : targets) clear(target, call.size, part, parts);
-        zero(own + layout.bias, C::kGradients * H);
-        zero(own + layout.zeros, zeros_of(call.size));
-        if (!call.dx.data || call.is_dx_added || call.steps.offsets || part > 0) return;
-        for (std::ptrdiff_t n = 0; n < N; ++n) {
-            for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) zero(row_at(call.dx, call.steps, t, n), I);
+    static void clear(const Targets& targets, std::ptrdiff_t H, S* bias, const Slice& slice) {
+        const std::ptrdiff_t count = slice.end - slice.begin;
+        for (const Target& target : targets.weights) {
+            for (int block = 0; target.dW && block < C::kBlocks; ++block) {
+                zero(target.dW + (block * H + slice.begin) * target.columns, count * target.columns);
+            }
         }
+        for (int block = 0; block < C::kGradients; ++block) zero(bias + block * H + slice.begin, count);
     }
 
     static Row row(const Backward<S>& call, const Block& block, std::ptrdiff_t s, std::ptrdiff_t n, const S* zeros) {
         const Place place = place_of(call.steps, s, n, call.size.T);
         return {
-            .da = call.da + ((s - block.first) * call.size.N + n) * C::kGradients * call.size.H,
+            .da = call.da + row_in(block, s, n) * C::kGradients * call.size.H,
             .x = row_at(call.x, call.steps, place.t, n),
             .h_prev = place.is_first ? first_state(call.h_0, n, zeros) : row_at(call.y, call.steps, place.before, n),
             .dx = call.dx.data ? row_at(call.dx, call.steps, place.t, n) : nullptr,
         };
     }
 
-    // The first of the rows m of dW that are a part's: the same ones in each block.
-    static std::ptrdiff_t first_row(std::ptrdiff_t H, int part, int parts) {
-        return part == parts ? H : H * part / parts / kWeightRows * kWeightRows;
-    }
-
-    static void clear(const Target& target, const Sizes& size, int part, int parts) {
-        const std::ptrdiff_t begin = first_row(size.H, part, parts), count = first_row(size.H, part + 1, parts) - begin;
-        for (int block = 0; target.dW && block < C::kBlocks; ++block) {
-            zero(target.dW + (block * size.H + begin) * target.columns, count * target.columns);
-        }
-    }
-
     // Adds the products of a chunk to dW.
-    static void add(const Target& target, const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* panel, int part, int parts) {
-        const std::ptrdiff_t begin = first_row(H, part, parts), end = first_row(H, part + 1, parts);
+    static void add(const Target& target, const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* panel, const Slice& slice) {
         for (std::ptrdiff_t k = 0; target.dW && k < target.columns; k += kWidth) {
             pack_source(rows, count, target, k, panel);
             for (int block = 0; block < C::kBlocks; ++block) {
-                const std::ptrdiff_t from = (target.first + block) * H, to = row_of_block(target, block, H);
-                for (std::ptrdiff_t m = begin; m < end; m += kWeightRows) {
+                const std::ptrdiff_t from = (target.first + block) * H, to = target.row_of(block, H);
+                for (std::ptrdiff_t m = slice.begin; m < slice.end; m += kWeightRows) {
                     S* const dW = target.dW + (to + m) * target.columns + k;
                     const WeightTile<V> tile{rows, count, from + m, panel, dW, target.columns, target.columns - k};
-                    tile.template choose<kWeightRows>(end - m);
+                    tile.template choose<kWeightRows>(slice.end - m);
                 }
             }
         }
-    }
-
-    // The row of dW and db at which a block of the target begins.
-    static std::ptrdiff_t row_of_block(const Target& target, int block, std::ptrdiff_t H) {
-        return (target.first == 0 ? C::block_of(block) : block) * H;
     }
 
     // The columns k .. of the source, as many vectors of them as there are, at most a panel; zero where a column does not exist.
@@ -228,32 +201,40 @@ struct ProductsKernel {
         }
     }
 
-    // Adds the part's share of the rows of da to `bias` [kGradients*H].
-    static void add_biases(const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* bias, int part, int parts) {
-        const std::ptrdiff_t begin = first_row(H, part, parts), end = first_row(H, part + 1, parts);
+    // Adds the part's slice of the rows of da to `bias` [kGradients*H].
+    static void add_biases(const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* bias, const Slice& slice) {
         for (int block = 0; block < C::kGradients; ++block) {
-            for (std::ptrdiff_t m = begin; m < end; m += kLanes<V>) {
+            for (std::ptrdiff_t m = slice.begin; m < slice.end; m += kLanes<V>) {
                 V sum{};
-                for (std::ptrdiff_t r = 0; r < count; ++r) sum = sum + load_upto<V>(rows[r].da + block * H, m, end);
+                for (std::ptrdiff_t r = 0; r < count; ++r) sum = sum + load_upto<V>(rows[r].da + block * H, m, slice.end);
                 S* const to = bias + block * H;
-                store_upto(to, sum + load_upto<V>(to, m, end), m, end);
+                store_upto(to, sum + load_upto<V>(to, m, slice.end), m, slice.end);
             }
         }
     }
 
-    static void write_bias(const Target& target, std::ptrdiff_t H, const S* bias, int part, int parts) {
-        const std::ptrdiff_t begin = first_row(H, part, parts), count = first_row(H, part + 1, parts) - begin;
+    static void add_to(S* sum, const S* more, std::ptrdiff_t begin, std::ptrdiff_t end) {
+        for (std::ptrdiff_t i = begin; i < end; i += kLanes<V>) store_upto(sum, load_upto<V>(sum, i, end) + load_upto<V>(more, i, end), i, end);
+    }
+
+    static void add_rows(const Target& sum, const Target& more, std::ptrdiff_t H, const Slice& slice) {
+        for (int block = 0; sum.dW && block < C::kBlocks; ++block) {
+            add_to(sum.dW, more.dW, (block * H + slice.begin) * sum.columns, (block * H + slice.end) * sum.columns);
+        }
+    }
+
+    static void write_bias(const Target& target, std::ptrdiff_t H, const S* bias, const Slice& slice) {
         for (int block = 0; target.db && block < C::kBlocks; ++block) {
-            copy(bias + (target.first + block) * H + begin, target.db + row_of_block(target, block, H) + begin, count);
+            copy(bias + (target.first + block) * H + slice.begin, target.db + target.row_of(block, H) + slice.begin, slice.end - slice.begin);
         }
     }
 
     // In blocks of k: the panel of a whole G*H would leave no room in the second-level cache.
-    static void input_gradient(const Backward<S>& call, const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Layout& layout) {
+    static void input_gradient(const Backward<S>& call, const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Panels<V>& W_ih) {
         constexpr std::ptrdiff_t kInner = 512;
-        for (std::ptrdiff_t k = 0; k < layout.K; k += kInner) {
+        for (std::ptrdiff_t k = 0; k < W_ih.K; k += kInner) {
             const ToInput<V> to_input{call.is_dx_added || k > 0};
-            multiply_panels(rows, begin, end, panels_of_W_ih(call, layout), k, layout.K - k < kInner ? layout.K - k : kInner, to_input);
+            multiply_panels(rows, begin, end, W_ih, k, W_ih.K - k < kInner ? W_ih.K - k : kInner, to_input);
         }
     }
 };

@@ -58,6 +58,22 @@ GATEWISE_INLINE Place place_of(const Steps& steps, std::ptrdiff_t s, std::ptrdif
     return {t, t + 1, s == 0};
 }
 
+// The number of the row of the s-th step of sequence n among da's: a sequence's steps lie together.
+GATEWISE_INLINE std::ptrdiff_t row_in(const Block& block, std::ptrdiff_t s, std::ptrdiff_t n) {
+    return n * (block.last - block.first) + s - block.first;
+}
+
+// Calls visit(n, i) for the i-th sequence n of a share, in the order 0 1 3 2 4 5 7 6 ...: where a processor sees addresses at equal distances it
+// fetches what would come next. After the last row of a part that is the first of another core, which has to fetch it back before it can write.
+template <class Visit>
+GATEWISE_INLINE void for_each_sequence(const Share& share, const Visit& visit) {
+    const std::ptrdiff_t count = (share.end - share.begin + share.stride - 1) / share.stride;
+    for (std::ptrdiff_t k = 0; k < rounded_up(count, 4); ++k) {
+        const std::ptrdiff_t i = k ^ (k >> 1 & 1);
+        if (i < count) visit(share.begin + i * share.stride, i);
+    }
+}
+
 // How many zeros a part keeps for the states of its sequences, of P or H units, where none were given.
 GATEWISE_INLINE std::ptrdiff_t zeros_of(const Sizes& size) { return size.H > size.P ? size.H : size.P; }
 

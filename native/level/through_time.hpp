@@ -10,42 +10,37 @@ struct ThroughTimeKernel {
     using V = typename C::Vector;
     using S = Scalar<V>;
     using Row = BackwardRow<S>;
-    static constexpr std::ptrdiff_t kAlign = 64 / std::ptrdiff_t{sizeof(S)};
+    static constexpr std::ptrdiff_t kAlign = Workspace<S>::kAlign;
 
-    struct Layout {
-        std::ptrdiff_t K, W_hh, W_hr, dh_0, dc_0, parts, part_size, zeros, m, dc_t, size;
+    struct Layout : Workspace<S> {
+        std::ptrdiff_t K, W_hr;                // among the weights, which begin with W_hh
+        std::ptrdiff_t zeros, dh, dc, m, dc_t;  // in a part's place, which begins with the rows of a step
 
-        Layout(const Sizes& of, int num_parts) {
+        Layout(const Sizes& of, const Division& division) {
             K = C::kBlocks * of.H;
-            const std::ptrdiff_t sequences = (of.N + num_parts - 1) / num_parts;
-            W_hh = 0;  // panels of [K,P]
-            W_hr = W_hh + Panels<V>::size_of(K, of.P);  // panels of [P,H]
-            dh_0 = W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0);  // [N,P], where nobody wants it
-            dc_0 = dh_0 + of.N * of.P;  // [N,H]
-            parts = rounded_up(dc_0 + of.N * of.H, kAlign);
-            // Each part: the rows of a step; zeros; dL/d(o * tanh(c_t)) [sequences,H], if it is projected; a row of dL/dc_t [H].
+            const std::ptrdiff_t sequences = (of.N + division.parts - 1) / division.parts;
+            W_hr = Panels<V>::size_of(K, of.P);  // after panels of [K,P], panels of [P,H]
             zeros = rounded_up(sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
-            m = rounded_up(zeros + zeros_of(of), kAlign);
-            dc_t = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);
-            part_size = rounded_up(dc_t + (C::kHasCellState ? of.H : 0), kAlign);
-            size = parts + num_parts * part_size;
+            dh = rounded_up(zeros + zeros_of(of), kAlign);                            // [sequences,P]
+            dc = rounded_up(dh + sequences * of.P, kAlign);                           // [sequences,H]
+            m = rounded_up(dc + (C::kHasCellState ? sequences * of.H : 0), kAlign);   // dL/d(o * tanh(c_t)) [sequences,H], if it is projected
+            dc_t = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);  // a row of dL/dc_t [H]
+            this->divide(W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0), dc_t + (C::kHasCellState ? of.H : 0), division.parts,
+                         division.is_packed_apart);
+        }
+
+        Panels<V> panels_of_W_hh(const Backward<S>& call, int part) const { return {this->weights(call.work, part), K, call.size.P}; }
+        Panels<V> panels_of_W_hr(const Backward<S>& call, int part) const {
+            return {this->weights(call.work, part) + W_hr, call.size.P, call.size.H};
         }
     };
 
-    static std::ptrdiff_t work(const Sizes& size, int parts) { return Layout(size, parts).size; }
+    static std::ptrdiff_t work(const Sizes& size, const Division& division) { return Layout(size, division).size(); }
 
-    static void pack(const Backward<S>& call, int part, int parts) {
-        const Layout layout(call.size, parts);
-        panels_of_W_hh(call, layout).pack_share(call.W_hh, part, parts);
-        if (call.size.has_projection) panels_of_W_hr(call, layout).pack_share(call.W_hr, part, parts);
-    }
-
-    static Panels<V> panels_of_W_hh(const Backward<S>& call, const Layout& layout) {
-        return {call.work + layout.W_hh, layout.K, call.size.P};
-    }
-
-    static Panels<V> panels_of_W_hr(const Backward<S>& call, const Layout& layout) {
-        return {call.work + layout.W_hr, call.size.P, call.size.H};
+    static void pack(const Backward<S>& call, const Division& division, int part) {
+        const Layout layout(call.size, division);
+        layout.panels_of_W_hh(call, part).pack_share(call.W_hh, part, division);
+        if (call.size.has_projection) layout.panels_of_W_hr(call, part).pack_share(call.W_hr, part, division);
     }
 
     // dh_{t-1} = da W_hh.
@@ -64,18 +59,15 @@ struct ThroughTimeKernel {
         GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t H) const { store_upto(row.dm, sum, u, H); }
     };
 
-    static void run(const Backward<S>& given, const Block& block, const Share& share, int part, int parts) {
-        const auto& [T, N, I, H, P, has_projection] = given.size;
-        const Layout layout(given.size, parts);
-        Backward<S> call = given;
-        if (!call.dh_0) call.dh_0 = call.work + layout.dh_0;
-        if (!call.dc_0) call.dc_0 = call.work + layout.dc_0;
-        S* const own = call.work + layout.parts + part * layout.part_size;
+    static void run(Backward<S> call, Division division, Block block, Share share, int part) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
+        const Layout layout(call.size, division);
+        S* const own = layout.own(call.work, part);
         Row* const rows = static_cast<Row*>(static_cast<void*>(own));
-        const Panels<V> W_hh = panels_of_W_hh(call, layout), W_hr = panels_of_W_hr(call, layout);
+        const Panels<V> W_hh = layout.panels_of_W_hh(call, part), W_hr = layout.panels_of_W_hr(call, part);
 
         zero(own + layout.zeros, zeros_of(call.size));
-        if (block.last == T) start(call, share);
+        if (block.last == T) start(call, share, own + layout.dh, own + layout.dc);
         const std::ptrdiff_t longest = longest_of(call.steps, share, T);
         for (std::ptrdiff_t s = block.last < longest ? block.last : longest; s-- > block.first;) {
             const std::ptrdiff_t count = list_rows(call, block, share, s, layout, own, rows);
@@ -85,14 +77,15 @@ struct ThroughTimeKernel {
             multiply_panels(rows, 0, count, W_hh, 0, layout.K, ToHidden{C::kFirstRecurrent * H});
         }
         end_streams();
+        if (block.first == 0) finish(call, share, own + layout.dh, own + layout.dc);
     }
 
-    // dh_0 and dc_0 hold dh_t and dc_t from the start; padding is zero.
-    static void start(const Backward<S>& call, const Share& share) {
+    // dh [sequences,P] and dc [sequences,H] of the part begin as dh_n and dc_n; padding is zero.
+    static void start(const Backward<S>& call, const Share& share, S* dh, S* dc) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
-        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
-            copy_or_zero(row_at(call.dh_n, n), call.dh_0 + n * P, P);
-            if (C::kHasCellState) copy_or_zero(row_at(call.dc_n, n), call.dc_0 + n * H, H);
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride, dh += P, dc += H) {
+            copy_or_zero(row_at(call.dh_n, n), dh, P);
+            if (C::kHasCellState) copy_or_zero(row_at(call.dc_n, n), dc, H);
             if (call.steps.offsets) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 const std::ptrdiff_t number = t * N + n;
@@ -101,6 +94,14 @@ struct ThroughTimeKernel {
                 if (C::kHasCellState && call.dc) zero(call.dc + number * H, H);
                 if (C::kHasCellState && call.dc_norm) call.dc_norm[number] = 0;
             }
+        }
+    }
+
+    static void finish(const Backward<S>& call, const Share& share, const S* dh, const S* dc) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride, dh += P, dc += H) {
+            if (call.dh_0) copy(dh, call.dh_0 + n * P, P);
+            if (C::kHasCellState && call.dc_0) copy(dc, call.dc_0 + n * H, H);
         }
     }
 
@@ -168,8 +169,8 @@ struct ThroughTimeKernel {
                                     Row* rows) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         std::ptrdiff_t count = 0;
-        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
-            if (s >= length_of(call.steps, n, T)) continue;
+        for_each_sequence(share, [&](std::ptrdiff_t n, std::ptrdiff_t i) {
+            if (s >= length_of(call.steps, n, T)) return;
             const Place place = place_of(call.steps, s, n, T);
             const std::ptrdiff_t number = row_of(call.steps, place.t, n, N);
             const S* const c_prev = !C::kHasCellState ? nullptr
@@ -182,14 +183,14 @@ struct ThroughTimeKernel {
                 .h_prev = place.is_first ? first_state(call.h_0, n, own + layout.zeros) : row_at(call.y, call.steps, place.before, n),
                 .c_prev = c_prev,
                 .kept = C::kKept > 0 ? call.kept + number * C::kKept * H : nullptr,
-                .dh = call.dh_0 + n * P,
-                .dc = C::kHasCellState ? call.dc_0 + n * H : nullptr,
-                .da = call.da + ((s - block.first) * N + n) * C::kGradients * H,
-                .dm = has_projection ? own + layout.m + (n - share.begin) / share.stride * H : nullptr,
+                .dh = own + layout.dh + i * P,
+                .dc = C::kHasCellState ? own + layout.dc + i * H : nullptr,
+                .da = call.da + row_in(block, s, n) * C::kGradients * H,
+                .dm = has_projection ? own + layout.m + i * H : nullptr,
                 .number = number,
             };
             ++count;
-        }
+        });
         return count;
     }
 };

@@ -92,9 +92,9 @@ private:
     std::optional<FencedArray<T>> array_;
 };
 
-// Forward, backward and products on `parts` threads.
+// Forward, backward and products.
 template <class T>
-Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& plain, int parts) {
+Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& plain, const Division& division) {
     const auto [T_, N, I, H, P, has_projection] = of.size;
     const Index G = plain.blocks();
     const bool is_lstm = of.cell == Cell::lstm;
@@ -111,12 +111,12 @@ Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& pl
     Argument<T> b_ih(of.has_b_ih, flat(G * H), plain.b_ih), b_hh(of.has_b_hh, flat(G * H), plain.b_hh);
     Argument<T> y(true, of.strided(P, of.y_order, false)), h_n(true, flat(N * P)), c_n(is_lstm, flat(N * H));
     Argument<T> kept(kept_blocks > 0 && of.keeps, of.contiguous(kept_blocks * H));
-    Argument<T> work = workspace(forward_work_of<T>(kernels, of.cell, of.size, parts));
+    Argument<T> work = workspace(forward_work_of<T>(kernels, of.cell, of.size, division));
     run_forward<T>(kernels, of.cell,
                    {.size = of.size, .steps = steps, .x = x.input(), .h_0 = h_0.input(), .c_0 = c_0.input(), .W_ih = W_ih.data(),
                     .W_hh = W_hh.data(), .b_ih = b_ih.data(), .b_hh = b_hh.data(), .W_hr = W_hr.data(), .y = y.strided(), .h_n = h_n.data(),
                     .c_n = c_n.data(), .kept = kept.data(), .work = work.data()},
-                   parts);
+                   division);
     Results results;
     y.collect("y", results), h_n.collect("h_n", results), c_n.collect("c_n", results), kept.collect("kept", results);
     if (!of.keeps) return results;
@@ -131,8 +131,7 @@ Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& pl
     Argument<T> db_ih(of.wants_db_ih, flat(G * H)), db_hh(of.wants_db_hh, flat(G * H));
     Argument<T> dx(of.wants_dx, of.strided(I, of.y_order, false));
     if (of.wants_dx && of.is_dx_added) dx = Argument<T>(true, of.strided(I, of.y_order, false), plain.dx);  // what is there: the same once more
-    const int product_parts = parts == 1 ? 1 : parts + 3;  // they are not bound to the number of sequences
-    Argument<T> backward_work = workspace(backward_work_of<T>(kernels, of.cell, of.size, parts, product_parts));
+    Argument<T> backward_work = workspace(backward_work_of<T>(kernels, of.cell, of.size, division));
     run_backward<T>(kernels, of.cell,
                     {.size = of.size, .steps = steps, .dy = dy.input(), .dy_column = of.is_dy_row_constant ? 0 : 1, .dh_n = dh_n.input(),
                      .dc_n = dc_n.input(), .dkept = dkept.data(), .x = x.input(), .h_0 = h_0.input(), .c_0 = c_0.input(), .W_ih = W_ih.data(),
@@ -140,7 +139,7 @@ Results run_kernels(const Kernels& kernels, const Case& of, const PlainLayer& pl
                      .is_dx_added = of.is_dx_added, .dh_0 = dh_0.data(), .dc_0 = dc_0.data(), .dW_ih = dW_ih.data(), .dW_hh = dW_hh.data(),
                      .db_ih = db_ih.data(), .db_hh = db_hh.data(), .dh = dh.data(), .dc = dc.data(), .dh_norm = dh_norm.data(),
                      .dc_norm = dc_norm.data(), .work = backward_work.data(), .da = nullptr},
-                    parts, product_parts);
+                    division);
     dh_0.collect("dh_0", results), dc_0.collect("dc_0", results);
     dh.collect("dh", results), dc.collect("dc", results), dh_norm.collect("dh_norm", results), dc_norm.collect("dc_norm", results);
     dW_ih.collect("dW_ih", results), dW_hh.collect("dW_hh", results), db_ih.collect("db_ih", results), db_hh.collect("db_hh", results);
@@ -164,7 +163,7 @@ void require(bool is_true, const std::string& what) {
 template <class T>
 void test_case(const Kernels& kernels, const Case& drawn, Random& random) {
     const PlainLayer plain = draw_plain<T>(drawn, random);
-    const Results actual = run_kernels<T>(kernels, drawn, plain, drawn.parts);
+    const Results actual = run_kernels<T>(kernels, drawn, plain, drawn.division(true));
     for (const auto& [name, numbers] : expected_results(drawn, plain)) {
         if (!actual.contains(name)) continue;
         require(agrees(actual.at(name), numbers, kTolerance<T>), name + " disagrees with plain loops");
@@ -172,7 +171,7 @@ void test_case(const Kernels& kernels, const Case& drawn, Random& random) {
         spoilt[static_cast<std::size_t>(random.below(std::ssize(spoilt)))] += 10 * kTolerance<T> * scale_of(numbers);
         require(!agrees(actual.at(name), spoilt, kTolerance<T>), name + " agrees with a spoilt reference");
     }
-    if (drawn.parts > 1) require(run_kernels<T>(kernels, drawn, plain, 1) == actual, "one part gives other bits than several");
+    require(run_kernels<T>(kernels, drawn, plain, drawn.division(false)) == actual, "one thread gives other bits than several");
 }
 
 template <class T>

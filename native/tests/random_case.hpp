@@ -38,7 +38,8 @@ struct Case {
     Sizes size;
     bool is_reverse = false, is_ragged = false, is_packed = false;
     std::vector<std::int64_t> lengths{}, offsets{};  // lengths of all T where not ragged
-    int parts = 1;
+    int parts = 1, groups = 1;
+    bool is_packed_apart = false;
     Index gap = 0;  // elements between rows of strided arrays
     Order x_order = Order::time_major, y_order = Order::time_major, dy_order = Order::time_major;
     bool is_state_expanded = false, is_dy_row_constant = false;
@@ -75,11 +76,23 @@ struct Case {
         return rows;
     }
 
+    // On one thread, or on several: then the products have more than there are parts, since they are not bound to the number of sequences.
+    Division division(bool has_threads) const {
+        const int product_threads = has_threads ? parts + 3 : 1;
+        const int slices = !has_threads ? 1 : groups == 1 ? product_threads : 1 + product_threads / groups;
+        return {.parts = has_threads ? parts : 1,
+                .groups = groups,
+                .slices = slices,
+                .product_threads = product_threads,
+                .is_packed_apart = is_packed_apart};
+    }
+
     std::string text() const {
         static const char* const names[] = {"rnn_tanh", "rnn_relu", "lstm", "gru"};
         std::ostringstream out;
         out << names[static_cast<int>(cell)] << " T=" << size.T << " N=" << size.N << " I=" << size.I << " H=" << size.H << " P=" << size.P
-            << (is_reverse ? " reverse" : "") << (is_packed ? " packed" : "") << " parts=" << parts << " gap=" << gap;
+            << (is_reverse ? " reverse" : "") << (is_packed ? " packed" : "") << " parts=" << parts << " groups=" << groups
+            << (is_packed_apart ? " apart" : "") << " gap=" << gap;
         if (is_ragged) out << " lengths";
         for (std::size_t n = 0; is_ragged && n < lengths.size(); ++n) out << (n ? "," : "=") << lengths[n];
         return out.str();
@@ -130,6 +143,8 @@ inline Case draw_case(Cell cell, Sizes size, Random& random) {
     drawn.is_reverse = random.one_in(2);
     draw_lengths(drawn, random);
     drawn.parts = static_cast<int>(1 + random.below(std::min<Index>(3, size.N)));
+    drawn.groups = static_cast<int>(1 + random.below(std::min<Index>(3, size.N)));
+    drawn.is_packed_apart = random.one_in(2);
     drawn.gap = random.one_in(3) ? 0 : 1 + random.below(9);
     drawn.x_order = static_cast<Order>(random.below(3));
     drawn.y_order = static_cast<Order>(random.below(2));  // what is written cannot be expanded
