@@ -39,7 +39,7 @@ struct BackwardLayout {
 
     template <class T>
     BackwardLayout(const Recurrent<T>& recurrent, const Sizes& of, const Division& division) {
-        constexpr std::ptrdiff_t kBlock = 2 * 1024 * 1024 / std::ptrdiff_t{sizeof(T)}, kFewestRows = 128;
+        constexpr std::ptrdiff_t kBlock = 2 * 1024 * 1024 / std::ptrdiff_t{sizeof(T)}, kFewestRows = 256;
         const std::ptrdiff_t step = of.N * recurrent.gradient_blocks * of.H;
         block_steps = std::min(of.T, std::max(kBlock / step, (kFewestRows + of.N - 1) / of.N));
         products = recurrent.through_time_work(of, division);

@@ -1,9 +1,9 @@
 // What is parallel over time in backward: the gradients of the weights, the biases and x, from da.
 //
-// dW[m,k] = sum over the rows of da[m] * source[k], the source being x for W_ih and h_{t-1} for W_hh. Rows are taken in chunks that stay in the
-// first caches; a panel of the source is packed once for all m. Each chunk adds its own sum: rounding grows with the number of chunks and not
-// of rows. Groups of sequences have sums of their own, which sum_up adds; within a group parts share out the rows m of dW and the rows of dx: every
-// number is made by one part, in one order.
+// dW[m,k] = sum over the rows of da[m] * source[k], the source being x for W_ih and h_{t-1} for W_hh. Rows are taken in chunks; a panel of the
+// source is packed once for all m. Each chunk adds its own sum: rounding grows with the number of chunks and not of rows. Groups of sequences
+// have sums of their own, which sum_up adds; within a group parts share out the rows m of dW and the rows of dx: every number is made by one
+// part, in one order.
 #pragma once
 
 #include "panels.hpp"
@@ -11,7 +11,8 @@
 
 namespace gatewise::GATEWISE_LEVEL {
 
-inline constexpr std::ptrdiff_t kChunk = 128;  // rows
+// Rows. dW is read and written once a chunk, and from 256 units on it is larger than the caches near a core.
+inline constexpr std::ptrdiff_t kChunk = 256;
 
 // dx = da W_ih, or what a part of the columns of da adds to it.
 template <class V>
