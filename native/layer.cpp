@@ -56,11 +56,16 @@ int threads_worth(const Sizes& size, Cell cell, std::ptrdiff_t columns, std::ptr
     return static_cast<int>(std::max<std::ptrdiff_t>(1, std::min(most, static_cast<std::ptrdiff_t>(std::min(work / kWorthAThread, 1e6)))));
 }
 
+// The preactivations of so many steps of one sequence are kept at once, where its projection is made ahead.
+constexpr std::ptrdiff_t kFewSteps = 512;
+
 }  // namespace
 
 Division division_of(const Sizes& size, Cell cell, int max_threads) {
     const int parts = threads_worth(size, cell, size.I + size.P, std::min(static_cast<std::ptrdiff_t>(max_threads), size.N));
-    return divided(size, cell, parts, threads_worth(size, cell, 2 * size.I + size.P, max_threads));
+    Division division = divided(size, cell, parts, threads_worth(size, cell, 2 * size.I + size.P, max_threads));
+    if (size.N == 1 && division.is_packed_apart && size.T <= kFewSteps) division.stretches = threads_worth(size, cell, 3 * size.I, max_threads);
+    return division;
 }
 
 // What one core writes and another reads has to travel between their caches, and back before it is written again. So where weights are few, what
@@ -72,6 +77,7 @@ Division divided(const Sizes& size, Cell cell, int parts, int product_threads) {
     const int groups = has_few_weights && size.N > 1 && size.T * size.N >= kFewestRows ? 2 : 1;
     const int slices = std::max(1, product_threads / groups);
     return {.parts = parts,
+            .stretches = 1,
             .groups = groups,
             .slices = slices,
             .product_threads = std::min(product_threads, groups * slices),
@@ -92,6 +98,7 @@ template <class T>
 void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, const Division& of) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
     if (!of.is_packed_apart) run_parts(of.parts, [&](int part) { recurrent.pack_forward(call, of, part); });
+    if (of.stretches > 1) run_flushing<T>(of.stretches, [&](int stretch) { recurrent.project(call, of, stretch); });
     run_flushing<T>(of.parts, [&](int part) {
         if (of.is_packed_apart) recurrent.pack_forward(call, of, part);
         recurrent.forward(call, of, share_of(part, of.parts, call.size.N, call.steps), part);

@@ -104,6 +104,7 @@ struct Share {
 // How the work of a call is divided among threads. Only `groups` decides the order of a sum, and it follows from the sizes alone.
 struct Division {
     int parts = 1;   // of the sequences, forward and through time
+    int stretches = 1;  // of the steps of a single sequence, whose input projection is made ahead, each by a part of its own
     int groups = 1;  // of the sequences in the products: each has its own sums, which are added up in the end
     int slices = 1;  // of the rows of dW and of dx in each group: groups * slices parts of the products; as many as threads for one group
     int product_threads = 1;
@@ -122,6 +123,7 @@ struct Recurrent {
     void (*pack_forward)(const Forward<T>&, const Division&, int part);
     void (*pack_through_time)(const Backward<T>&, const Division&, int part);
     void (*pack_products)(const Backward<T>&, const Division&, int part);
+    void (*project)(Forward<T>, Division, int stretch);  // before pack_forward and forward, where there are stretches
     void (*forward)(Forward<T>, Division, Share, int part);
     void (*through_time)(Backward<T>, Division, Block, Share, int part);
     void (*products)(Backward<T>, Division, Block, Share, int part);

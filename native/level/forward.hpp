@@ -30,7 +30,7 @@ struct ForwardKernel {
             const std::ptrdiff_t columns = panels * kWidth;
             const std::ptrdiff_t sequences = (of.N + division.parts - 1) / division.parts;
             const std::ptrdiff_t fitting = kBlockBytes / (columns * sequences * std::ptrdiff_t{sizeof(S)});
-            block_steps = fitting < 1 ? 1 : fitting > of.T ? of.T : fitting;
+            block_steps = fitting < 1 ? 1 : fitting > of.T || division.stretches > 1 ? of.T : fitting;
             W_ih = 0;                              // [panels,I,kWidth]
             W_hh = W_ih + columns * of.I;          // [panels,P,kWidth]
             W_hr = W_hh + columns * of.P;          // panels of [H,P]
@@ -40,7 +40,8 @@ struct ForwardKernel {
             c = rounded_up(zeros + zeros_of(of), kAlign);                                // [sequences,H]
             m = rounded_up(c + (C::kHasCellState ? sequences * of.H : 0), kAlign);       // o * tanh(c_t) of a step [sequences,H], if it is projected
             a = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);      // preactivations [block_steps*sequences,panels*kWidth]
-            this->divide(b_hh + columns, a + block_steps * sequences * columns, division.parts, division.is_packed_apart);
+            const int packers = division.stretches > 1 ? division.stretches : division.is_packed_apart ? division.parts : 1;
+            this->divide(b_hh + columns, a + block_steps * sequences * columns, division.parts, packers);
         }
     };
 
@@ -52,16 +53,20 @@ struct ForwardKernel {
         S* const weights = layout.weights(call.work, part);
         const PackShare share(layout.panels, part, division.parts, division.is_packed_apart);
         for (std::ptrdiff_t p = share.begin; p < share.end; ++p) {
-            const std::ptrdiff_t first = p * kUnits;
-            pack_rows<V, C::kBlocks>(call.W_ih, H, I, first, kVectors, weights + layout.W_ih + p * I * kWidth);
-            pack_rows<V, C::kBlocks>(call.W_hh, H, P, first, kVectors, weights + layout.W_hh + p * P * kWidth);
-            pack_bias(call.b_ih, H, first, weights + layout.b_ih + p * kWidth);
-            pack_bias(call.b_hh, H, first, weights + layout.b_hh + p * kWidth);
+            if (division.stretches == 1) pack_input(call, layout, p, weights);
+            pack_rows<V, C::kBlocks>(call.W_hh, H, P, p * kUnits, kVectors, weights + layout.W_hh + p * P * kWidth);
+            pack_bias(call.b_hh, H, p * kUnits, weights + layout.b_hh + p * kWidth);
         }
         if (!has_projection) return;
         const Panels<V> W_hr{weights + layout.W_hr, H, P};
         const PackShare of_W_hr(W_hr.count(), part, division.parts, division.is_packed_apart);
         for (std::ptrdiff_t p = of_W_hr.begin; p < of_W_hr.end; ++p) W_hr.pack_transposed(p, call.W_hr);
+    }
+
+    static void pack_input(const Forward<S>& call, const Layout& layout, std::ptrdiff_t panel, S* weights) {
+        const std::ptrdiff_t I = call.size.I, H = call.size.H, first = panel * kUnits;
+        pack_rows<V, C::kBlocks>(call.W_ih, H, I, first, kVectors, weights + layout.W_ih + panel * I * kWidth);
+        pack_bias(call.b_ih, H, first, weights + layout.b_ih + panel * kWidth);
     }
 
     static void pack_bias(const S* bias, std::ptrdiff_t H, std::ptrdiff_t first, S* to) {
@@ -137,6 +142,22 @@ struct ForwardKernel {
         GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t P) const { store_upto(row.y, sum, u, P); }
     };
 
+    // A stretch of the steps of a single sequence, with weights packed for it: the walk waits for every step before, the projection for none.
+    static void project(Forward<S> call, Division division, int stretch) {
+        constexpr std::ptrdiff_t kRows = 48;
+        const Layout layout(call.size, division);
+        S *const weights = layout.weights(call.work, stretch), *const own = layout.own(call.work, 0);
+        for (std::ptrdiff_t p = 0; p < layout.panels; ++p) pack_input(call, layout, p, weights);
+        Row rows[kRows];
+        const ProjectionTile input{rows, weights + layout.W_ih, weights + layout.b_ih, call.size.I};
+        const std::ptrdiff_t length = length_of(call.steps, 0, call.size.T), end = length * (stretch + 1) / division.stretches;
+        for (std::ptrdiff_t s = length * stretch / division.stretches; s < end; s += kRows) {
+            const std::ptrdiff_t last = s + kRows < end ? s + kRows : end;
+            S* const a = own + layout.a + s * layout.panels * kWidth;
+            for_each_tile(0, list_rows(call, {0, 1, 1}, s, last, layout, own, a, rows), layout.panels, input);
+        }
+    }
+
     static void run(Forward<S> call, Division division, Share share, int part) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         const Layout layout(call.size, division);
@@ -151,7 +172,8 @@ struct ForwardKernel {
         const std::ptrdiff_t longest = longest_of(call.steps, share, T);
         for (std::ptrdiff_t block = 0; block < longest; block += layout.block_steps) {
             const std::ptrdiff_t block_end = block + layout.block_steps < longest ? block + layout.block_steps : longest;
-            for_each_tile(0, list_rows(call, share, block, block_end, layout, own, rows), layout.panels, input);
+            const std::ptrdiff_t count = list_rows(call, share, block, block_end, layout, own, own + layout.a, rows);
+            if (division.stretches == 1) for_each_tile(0, count, layout.panels, input);
             std::ptrdiff_t first = 0;
             for (std::ptrdiff_t s = block; s < block_end; ++s) {
                 std::ptrdiff_t last = first;
@@ -188,9 +210,10 @@ struct ForwardKernel {
         }
     }
 
-    // The rows of steps block .. block_end-1, step by step, of the sequences that are still running; returns how many there are.
-    static std::ptrdiff_t list_rows(const Forward<S>& call, const Share& share, std::ptrdiff_t block,
-                                    std::ptrdiff_t block_end, const Layout& layout, S* own, Row* rows) {
+    // The rows of steps block .. block_end-1, step by step, of the sequences that are still running, with their preactivations at `a`; returns how
+    // many there are.
+    static std::ptrdiff_t list_rows(const Forward<S>& call, const Share& share, std::ptrdiff_t block, std::ptrdiff_t block_end,
+                                    const Layout& layout, S* own, S* a, Row* rows) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         std::ptrdiff_t count = 0;
         for (std::ptrdiff_t s = block; s < block_end; ++s) {
@@ -201,7 +224,7 @@ struct ForwardKernel {
                 S* const y = row_at(call.y, call.steps, place.t, n);
                 rows[count] = {
                     .x = row_at(call.x, call.steps, place.t, n),
-                    .a = own + layout.a + count * layout.panels * kWidth,
+                    .a = a + count * layout.panels * kWidth,
                     .h_prev = place.is_first ? first_state(call.h_0, n, own + layout.zeros) : row_at(call.y, call.steps, place.before, n),
                     .h = has_projection ? own + layout.m + i * H : y,
                     .y = y,

@@ -27,6 +27,7 @@ constexpr Recurrent<Scalar<typename C::Vector>> recurrent_of() {
         .pack_forward = ForwardKernel<C>::pack,
         .pack_through_time = ThroughTimeKernel<C>::pack,
         .pack_products = ProductsKernel<C>::pack,
+        .project = ForwardKernel<C>::project,
         .forward = ForwardKernel<C>::run,
         .through_time = ThroughTimeKernel<C>::run,
         .products = ProductsKernel<C>::run,

@@ -62,7 +62,8 @@ struct ProductsKernel {
             dW_ih = C::kGradients * of.H;
             dW_hh = dW_ih + (division.groups > 1 ? K * of.I : 0);
             group_size = rounded_up(dW_hh + (division.groups > 1 ? K * of.P : 0), Workspace<S>::kAlign) + Workspace<S>::kGap;
-            this->divide(Panels<V>::size_of(K, of.I), zeros + zeros_of(of), division.groups * division.slices, division.is_packed_apart);
+            const int product_parts = division.groups * division.slices;
+            this->divide(Panels<V>::size_of(K, of.I), zeros + zeros_of(of), product_parts, division.is_packed_apart ? product_parts : 1);
         }
 
         Panels<V> panels_of_W_ih(const Backward<S>& call, int part) const { return {this->weights(call.work, part), K, call.size.I}; }

@@ -26,7 +26,7 @@ struct ThroughTimeKernel {
             m = rounded_up(dc + (C::kHasCellState ? sequences * of.H : 0), kAlign);   // dL/d(o * tanh(c_t)) [sequences,H], if it is projected
             dc_t = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);  // a row of dL/dc_t [H]
             this->divide(W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0), dc_t + (C::kHasCellState ? of.H : 0), division.parts,
-                         division.is_packed_apart);
+                         division.is_packed_apart ? division.parts : 1);
         }
 
         Panels<V> panels_of_W_hh(const Backward<S>& call, int part) const { return {this->weights(call.work, part), K, call.size.P}; }

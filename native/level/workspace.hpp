@@ -13,10 +13,10 @@ struct Workspace {
 
     std::ptrdiff_t weights_size = 0, part_size = 0, copies = 0, parts = 0;
 
-    void divide(std::ptrdiff_t of_weights, std::ptrdiff_t of_part, int num_parts, bool is_packed_apart) {
+    void divide(std::ptrdiff_t of_weights, std::ptrdiff_t of_part, int num_parts, int num_copies) {
         weights_size = rounded_up(of_weights, kAlign);
         part_size = rounded_up(of_part, kAlign) + kGap;
-        copies = is_packed_apart ? num_parts : 1;
+        copies = num_copies;
         parts = num_parts;
     }
 
