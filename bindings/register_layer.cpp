@@ -139,7 +139,7 @@ void register_layer(nb::module_& module) {
     nb::class_<Layer>(module, "Layer", "Cell, sizes and type of one layer and direction. cell: RNN_TANH, RNN_RELU, LSTM, GRU; P: 0 for no projection.")
         .def(nb::init<int, bool, Stride, Stride, Stride, Stride, Stride, int>(), "cell"_a, "is_double"_a, "T"_a, "N"_a, "I"_a, "H"_a, "P"_a,
              "max_threads"_a)
-        .def_prop_ro("parts", [](const Layer& layer) { return layer.division.parts; }, "How many threads it is worth.")
+        .def_prop_ro("parts", [](const Layer& layer) { return layer.division.parts; }, "How many threads share out its sequences.")
         .def("forward_work", &forward_work, "Elements of the workspace of `forward`.")
         .def("backward_work", &backward_work, "Elements of the workspace of `backward`.")
         .def("forward", &forward, "is_reverse"_a, "lengths"_a, "offsets"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a,

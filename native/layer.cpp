@@ -56,15 +56,20 @@ int threads_worth(const Sizes& size, Cell cell, std::ptrdiff_t columns, std::ptr
     return static_cast<int>(std::max<std::ptrdiff_t>(1, std::min(most, static_cast<std::ptrdiff_t>(std::min(work / kWorthAThread, 1e6)))));
 }
 
-// The preactivations of so many steps of one sequence are kept at once, where its projection is made ahead.
-constexpr std::ptrdiff_t kFewSteps = 512;
+// How many stretches of a single sequence are projected ahead: the preactivations of all its steps are kept at once, and a second core is worth its
+// while at less than for the walk, since nobody waits for it twice.
+int stretches_of(const Sizes& size, Cell cell, int max_threads) {
+    constexpr std::ptrdiff_t kFewPreactivations = 256 * 1024;
+    if (size.N > 1 || size.T * blocks_of(cell) * size.H > kFewPreactivations) return 1;
+    return threads_worth(size, cell, 3 * size.I, std::min(max_threads, 2));
+}
 
 }  // namespace
 
 Division division_of(const Sizes& size, Cell cell, int max_threads) {
     const int parts = threads_worth(size, cell, size.I + size.P, std::min(static_cast<std::ptrdiff_t>(max_threads), size.N));
     Division division = divided(size, cell, parts, threads_worth(size, cell, 2 * size.I + size.P, max_threads));
-    if (size.N == 1 && division.is_packed_apart && size.T <= kFewSteps) division.stretches = threads_worth(size, cell, 3 * size.I, max_threads);
+    if (division.is_packed_apart) division.stretches = stretches_of(size, cell, max_threads);
     return division;
 }
 
@@ -73,6 +78,7 @@ Division division_of(const Sizes& size, Cell cell, int max_threads) {
 // for so long that they travel beside it, and copies of them would push each other out of the caches.
 Division divided(const Sizes& size, Cell cell, int parts, int product_threads) {
     constexpr std::ptrdiff_t kFewWeights = 150'000, kFewestRows = 256;
+    constexpr int kFewParts = 8;  // the copies of 64 of them would fill the caches that they share
     const bool has_few_weights = blocks_of(cell) * size.H * (size.I + size.P) < kFewWeights;
     const int groups = has_few_weights && size.N > 1 && size.T * size.N >= kFewestRows ? 2 : 1;
     const int slices = std::max(1, product_threads / groups);
@@ -80,8 +86,8 @@ Division divided(const Sizes& size, Cell cell, int parts, int product_threads) {
             .stretches = 1,
             .groups = groups,
             .slices = slices,
-            .product_threads = std::min(product_threads, groups * slices),
-            .is_packed_apart = has_few_weights};
+            .product_threads = std::min(product_threads, groups * slices),  // a third thread would be done no sooner than the two
+            .is_packed_apart = has_few_weights && std::max(parts, groups * slices) <= kFewParts};
 }
 
 template <class T>
@@ -131,7 +137,6 @@ void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& given, c
                 if (packs) recurrent.pack_products(products, of, part);
                 recurrent.products(products, of, block, share_of(part / of.slices, of.groups, call.size.N, call.steps), part);
             }
-            if (of.groups == 1 && block.first == 0) recurrent.sum_up(products, of, thread);
         });
     }
     if (has_sums && of.groups > 1) run_flushing<T>(of.product_threads, [&](int thread) { recurrent.sum_up(products, of, thread); });

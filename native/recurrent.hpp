@@ -106,13 +106,13 @@ struct Division {
     int parts = 1;   // of the sequences, forward and through time
     int stretches = 1;  // of the steps of a single sequence, whose input projection is made ahead, each by a part of its own
     int groups = 1;  // of the sequences in the products: each has its own sums, which are added up in the end
-    int slices = 1;  // of the rows of dW and of dx in each group: groups * slices parts of the products; as many as threads for one group
+    int slices = 1;  // of the rows of dW and of dx in each group: groups * slices parts of the products
     int product_threads = 1;
     bool is_packed_apart = false;  // every part packs all weights for itself; else each packs its share of those that all read
 };
 
 // A kernel works as one part, in whose private workspace; parts may run at the same time. pack_* must have run before: for all parts, or for this one
-// where they pack apart. Blocks come from the last steps to the first, each through time and then to its products; `sum_up` follows the last one.
+// where they pack apart. Blocks come from the last steps to the first, each through time and then to its products; `sum_up` follows the last one, if there are groups.
 // What is read for every row comes by value, on to the stack of the thread itself.
 template <class T>
 struct Recurrent {

@@ -30,7 +30,7 @@ struct ForwardKernel {
             const std::ptrdiff_t columns = panels * kWidth;
             const std::ptrdiff_t sequences = (of.N + division.parts - 1) / division.parts;
             const std::ptrdiff_t fitting = kBlockBytes / (columns * sequences * std::ptrdiff_t{sizeof(S)});
-            block_steps = fitting < 1 ? 1 : fitting > of.T || division.stretches > 1 ? of.T : fitting;
+            block_steps = division.stretches > 1 || fitting > of.T ? of.T : fitting < 1 ? 1 : fitting;
             W_ih = 0;                              // [panels,I,kWidth]
             W_hh = W_ih + columns * of.I;          // [panels,P,kWidth]
             W_hr = W_hh + columns * of.P;          // panels of [H,P]

@@ -134,6 +134,7 @@ struct ProductsKernel {
             }
         }
         if (count > 0) add_chunk();
+        if (division.groups == 1 && block.first == 0) write_biases(targets, H, sums, slice);
     }
 
     // Adds up the sums of the groups, as one of product_threads.
@@ -150,7 +151,7 @@ struct ProductsKernel {
                 add_to(bias, layout.group(call, group), block * H + slice.begin, block * H + slice.end);
             }
         }
-        for (const Target& target : results.weights) write_bias(target, H, bias, slice);
+        write_biases(results, H, bias, slice);
     }
 
     static void clear_padding(const Backward<S>& call, const Share& share) {
@@ -181,7 +182,8 @@ struct ProductsKernel {
 
     // Adds the products of a chunk to dW.
     static void add(const Target& target, const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* panel, const Slice& slice) {
-        for (std::ptrdiff_t k = 0; target.dW && k < target.columns; k += kWidth) {
+        if (!target.dW || slice.begin == slice.end) return;
+        for (std::ptrdiff_t k = 0; k < target.columns; k += kWidth) {
             pack_source(rows, count, target, k, panel);
             for (int block = 0; block < C::kBlocks; ++block) {
                 const std::ptrdiff_t from = (target.first + block) * H, to = target.row_of(block, H);
@@ -225,9 +227,11 @@ struct ProductsKernel {
         }
     }
 
-    static void write_bias(const Target& target, std::ptrdiff_t H, const S* bias, const Slice& slice) {
-        for (int block = 0; target.db && block < C::kBlocks; ++block) {
-            copy(bias + (target.first + block) * H + slice.begin, target.db + target.row_of(block, H) + slice.begin, slice.end - slice.begin);
+    static void write_biases(const Targets& targets, std::ptrdiff_t H, const S* bias, const Slice& slice) {
+        for (const Target& target : targets.weights) {
+            for (int block = 0; target.db && block < C::kBlocks; ++block) {
+                copy(bias + (target.first + block) * H + slice.begin, target.db + target.row_of(block, H) + slice.begin, slice.end - slice.begin);
+            }
         }
     }
 

@@ -172,6 +172,8 @@ void test_case(const Kernels& kernels, const Case& drawn, Random& random) {
         require(!agrees(actual.at(name), spoilt, kTolerance<T>), name + " agrees with a spoilt reference");
     }
     require(run_kernels<T>(kernels, drawn, plain, drawn.division(false)) == actual, "one thread gives other bits than several");
+    const auto on_threads = [&](int count) { return run_kernels<T>(kernels, drawn, plain, division_of(drawn.size, drawn.cell, count)); };
+    require(on_threads(1) == on_threads(3), "one thread gives other bits than three");
 }
 
 template <class T>
@@ -181,7 +183,9 @@ void test_cell(const std::string& level, Cell cell, int num_cases) {
         {.T = 150, .N = 2, .I = 5, .H = 19, .P = 19, .has_projection = false},
         {.T = 40, .N = 7, .I = 301, .H = 21, .P = 21, .has_projection = false},
         {.T = 260, .N = 16, .I = 3, .H = 66, .P = 66, .has_projection = false},  // several blocks of steps in backward
+        {.T = 513, .N = 1, .I = 7, .H = 70, .P = 70, .has_projection = false},   // one sequence, whose steps fall into several stretches
     };
+    static constexpr Sizes wide{.T = 3, .N = 1, .I = 2, .H = 8300, .P = 1, .has_projection = true};  // a step alone fills a block of them
     Random random(1);
     const auto test = [&](const Sizes& size) {
         const Case drawn = draw_case(cell, size, random);
@@ -192,6 +196,7 @@ void test_cell(const std::string& level, Cell cell, int num_cases) {
         }
     };
     for (const Sizes& size : beyond_a_block) test(size);
+    if (cell == Cell::lstm) test(wide);
     for (int k = 0; k < num_cases; ++k) test(draw_sizes(cell, random));
 }
 

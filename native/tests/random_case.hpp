@@ -79,7 +79,7 @@ struct Case {
     // On one thread, or on several: then the products have more than there are parts, since they are not bound to the number of sequences.
     Division division(bool has_threads) const {
         const int product_threads = has_threads ? parts + 3 : 1;
-        const int slices = !has_threads ? 1 : groups == 1 ? product_threads : 1 + product_threads / groups;
+        const int slices = has_threads ? 1 + product_threads / groups : 1;
         return {.parts = has_threads ? parts : 1,
                 .stretches = has_threads && size.N == 1 ? stretches : 1,
                 .groups = groups,

@@ -73,7 +73,7 @@ class DirectionKernel:
 
     @property
     def num_threads(self) -> int:
-        """How many threads the kernels take."""
+        """How many threads share out the sequences."""
         return self._core.parts
 
     def forward(
