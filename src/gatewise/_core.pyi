@@ -64,7 +64,7 @@ class Layer:
 
     @property
     def parts(self) -> int:
-        """How many threads it is worth."""
+        """How many threads share out its sequences."""
 
     def forward_work(self) -> int:
         """Elements of the workspace of `forward`."""
