@@ -66,28 +66,24 @@ int stretches_of(const Sizes& size, Cell cell, int max_threads) {
 
 }  // namespace
 
-Division division_of(const Sizes& size, Cell cell, int max_threads) {
-    const int parts = threads_worth(size, cell, size.I + size.P, std::min(static_cast<std::ptrdiff_t>(max_threads), size.N));
-    Division division = divided(size, cell, parts, threads_worth(size, cell, 2 * size.I + size.P, max_threads));
-    if (division.is_packed_apart) division.stretches = stretches_of(size, cell, max_threads);
-    return division;
-}
-
 // What one core writes and another reads has to travel between their caches, and back before it is written again. So where weights are few, what
 // is packed of them and the sums of their gradients exist more than once, and a core reads little but what it wrote. Many weights are worked on
 // for so long that they travel beside it, and copies of them would push each other out of the caches.
-Division divided(const Sizes& size, Cell cell, int parts, int product_threads) {
+Division division_of(const Sizes& size, Cell cell, int max_threads) {
     constexpr std::ptrdiff_t kFewWeights = 150'000, kFewestRows = 256;
     constexpr int kFewParts = 8;  // the copies of 64 of them would fill the caches that they share
     const bool has_few_weights = blocks_of(cell) * size.H * (size.I + size.P) < kFewWeights;
+    const int parts = threads_worth(size, cell, size.I + size.P, std::min(static_cast<std::ptrdiff_t>(max_threads), size.N));
+    const int product_threads = threads_worth(size, cell, 2 * size.I + size.P, max_threads);
     const int groups = has_few_weights && size.N > 1 && size.T * size.N >= kFewestRows ? 2 : 1;
     const int slices = std::max(1, product_threads / groups);
+    const bool is_packed_apart = has_few_weights && std::max(parts, groups * slices) <= kFewParts;
     return {.parts = parts,
-            .stretches = 1,
+            .stretches = is_packed_apart ? stretches_of(size, cell, max_threads) : 1,
             .groups = groups,
             .slices = slices,
             .product_threads = std::min(product_threads, groups * slices),  // a third thread would be done no sooner than the two
-            .is_packed_apart = has_few_weights && std::max(parts, groups * slices) <= kFewParts};
+            .is_packed_apart = is_packed_apart};
 }
 
 template <class T>

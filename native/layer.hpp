@@ -8,9 +8,6 @@ namespace gatewise {
 // For the number of threads that may be used.
 Division division_of(const Sizes& size, Cell cell, int max_threads);
 
-// For so many threads forward and through time, at most one a sequence, and in the products.
-Division divided(const Sizes& size, Cell cell, int parts, int product_threads);
-
 // Elements of T of the workspace.
 template <class T>
 std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, const Division& division);
