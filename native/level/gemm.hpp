@@ -36,9 +36,10 @@ GATEWISE_INLINE void multiply(const Array<const Scalar<V>*, Rows>& rows, const S
 #pragma GCC unroll 12
         for (int v = 0; v < all; ++v) sums[r][v] = V{};
     }
-    for (std::ptrdiff_t k = 0; k < K; ++k, panel += Vectors * kLanes<V>) {
-        // Whichever operand needs fewer registers stays in them for the step; the other streams through one.
-        if constexpr (all <= Rows) {
+    // Whichever operand needs fewer registers stays in them for the step; the other streams through one. Few rows have little work in a step for
+    // what its end costs, so they take four at a time.
+    if constexpr (all <= Rows) {
+        for (std::ptrdiff_t k = 0; k < K; ++k, panel += Vectors * kLanes<V>) {
             Array<V, all> columns;
 #pragma GCC unroll 12
             for (int v = 0; v < all; ++v) columns[v] = load<V>(panel + v / Vectors * to_next + v % Vectors * kLanes<V>);
@@ -48,7 +49,10 @@ GATEWISE_INLINE void multiply(const Array<const Scalar<V>*, Rows>& rows, const S
 #pragma GCC unroll 12
                 for (int v = 0; v < all; ++v) sums[r][v] = fma(value, columns[v], sums[r][v]);
             }
-        } else {
+        }
+    } else {
+#pragma GCC unroll 4
+        for (std::ptrdiff_t k = 0; k < K; ++k, panel += Vectors * kLanes<V>) {
             Array<V, Rows> values;
 #pragma GCC unroll 12
             for (int r = 0; r < Rows; ++r) values[r] = splat<V>(rows[r][k]);
