@@ -32,19 +32,20 @@ void run_flushing(int parts, auto body) {
 }
 
 // Where everything lies in the workspace of backward, in elements: that of the way through time, that of the products, and the gradients of the
-// preactivations of a block of steps. Of all steps at once they would take as much memory as the gates; a block of a quarter of a megabyte is
-// slower, since the products add to all of dW once a block. For their sake it has at least kFewestRows rows.
+// preactivations of a block of steps, a line longer than they are, since they are read in whole lines. Of all steps at once they would take as
+// much memory as the gates; a block that stays in the caches near a core is read back from there. The products add to all of dW once a
+// block, so each group has at least kFewestRows rows of it.
 struct BackwardLayout {
     std::ptrdiff_t products, da, block_steps, size;
 
     template <class T>
     BackwardLayout(const Recurrent<T>& recurrent, const Sizes& of, const Division& division) {
-        constexpr std::ptrdiff_t kBlock = 2 * 1024 * 1024 / std::ptrdiff_t{sizeof(T)}, kFewestRows = 256;
+        constexpr std::ptrdiff_t kBlock = 512 * 1024 / std::ptrdiff_t{sizeof(T)}, kFewestRows = 256, kLine = 64 / std::ptrdiff_t{sizeof(T)};
         const std::ptrdiff_t step = of.N * recurrent.gradient_blocks * of.H;
-        block_steps = std::min(of.T, std::max(kBlock / step, (kFewestRows + of.N - 1) / of.N));
+        block_steps = std::min(of.T, std::max(kBlock / step, (kFewestRows * division.groups + of.N - 1) / of.N));
         products = recurrent.through_time_work(of, division);
         da = products + recurrent.products_work(of, division);
-        size = da + block_steps * step;
+        size = da + block_steps * step + kLine;
     }
 };
 

@@ -1,7 +1,7 @@
 // What is parallel over time in backward: the gradients of the weights, the biases and x, from da.
 //
 // dW[m,k] = sum over the rows of da[m] * source[k], the source being x for W_ih and h_{t-1} for W_hh. Rows are taken in chunks; a panel of the
-// source is packed once for all m. Each chunk adds its own sum: rounding grows with the number of chunks and not of rows. Groups of sequences
+// source is packed once for all m, da once for all k. Each chunk adds its own sum: rounding grows with the number of chunks and not of rows. Groups of sequences
 // have sums of their own, which sum_up adds; within a group parts share out the rows m of dW and the rows of dx: every number is made by one
 // part, in one order.
 #pragma once
@@ -50,15 +50,32 @@ struct ProductsKernel {
         Target weights[2];  // W_ih, W_hh
     };
 
+    // The rows m of each block of dW that are a part's: the same ones in each block of steps.
+    struct Slice {
+        std::ptrdiff_t begin, end;
+
+        Slice(std::ptrdiff_t H, int part, int parts) : begin(first(H, part, parts)), end(first(H, part + 1, parts)) {}
+
+        static std::ptrdiff_t first(std::ptrdiff_t H, int part, int parts) {
+            return part == parts ? H : H * part / parts / kWeightRows * kWeightRows;
+        }
+
+        // Of so many rows, in whole lines of da.
+        static std::ptrdiff_t tiles_of(std::ptrdiff_t rows) { return rounded_up(rows, Workspace<S>::kAlign) / kWeightRows; }
+
+        std::ptrdiff_t tiles() const { return tiles_of(end - begin); }
+    };
+
     // The parts are followed by the sums of the groups. The first group adds to the results themselves.
     struct Layout : Workspace<S> {
         std::ptrdiff_t K;                         // the weights are panels of W_ih [K,I], its blocks in the order of da
-        std::ptrdiff_t zeros;                     // in a part's place, which begins with a panel of the source [kChunk,kWidth]
+        std::ptrdiff_t da, zeros;                 // in a part's place, which begins with a panel of the source [kChunk,kWidth]
         std::ptrdiff_t dW_ih, dW_hh, group_size;  // in a group's place, which begins with the sum of its rows of da [kGradients*H]
 
         Layout(const Sizes& of, const Division& division) {
             K = C::kBlocks * of.H;
-            zeros = kChunk * kWidth;
+            da = kChunk * kWidth;                 // [kGradients,tiles,count,kWeightRows]
+            zeros = da + C::kGradients * Slice::tiles_of(of.H / division.slices + kWeightRows) * kWeightRows * kChunk;
             dW_ih = C::kGradients * of.H;
             dW_hh = dW_ih + (division.groups > 1 ? K * of.I : 0);
             group_size = rounded_up(dW_hh + (division.groups > 1 ? K * of.P : 0), Workspace<S>::kAlign) + Workspace<S>::kGap;
@@ -75,17 +92,6 @@ struct ProductsKernel {
             S* const sums = group(call, number);
             return {{{&Row::x, call.size.I, is_first || !call.dW_ih ? call.dW_ih : sums + dW_ih, call.db_ih, 0},
                      {&Row::h_prev, call.size.P, is_first || !call.dW_hh ? call.dW_hh : sums + dW_hh, call.db_hh, C::kFirstRecurrent}}};
-        }
-    };
-
-    // The rows m of each block of dW that are a part's: the same ones in each block of steps.
-    struct Slice {
-        std::ptrdiff_t begin, end;
-
-        Slice(std::ptrdiff_t H, int part, int parts) : begin(first(H, part, parts)), end(first(H, part + 1, parts)) {}
-
-        static std::ptrdiff_t first(std::ptrdiff_t H, int part, int parts) {
-            return part == parts ? H : H * part / parts / kWeightRows * kWeightRows;
         }
     };
 
@@ -112,6 +118,7 @@ struct ProductsKernel {
         const Slice slice(H, number, division.slices);
         S *const own = layout.own(call.work, part), *const sums = layout.group(call, group);
         const Panels<V> W_ih = layout.panels_of_W_ih(call, part);
+        const bool has_sums = call.dW_ih || call.dW_hh || call.db_ih || call.db_hh;
 
         if (block.last == T) {
             zero(own + layout.zeros, zeros_of(call.size));
@@ -121,8 +128,8 @@ struct ProductsKernel {
         Row rows[kChunk];
         std::ptrdiff_t count = 0;
         const auto add_chunk = [&] {
-            for (const Target& target : targets.weights) add(target, rows, count, H, own, slice);
-            if (call.db_ih || call.db_hh) add_biases(rows, count, H, sums, slice);
+            if (has_sums) pack_gradients(rows, count, H, slice, own + layout.da, sums);
+            for (const Target& target : targets.weights) add(target, rows, count, H, own, own + layout.da, slice);
             if (call.dx.data) input_gradient(call, rows, count * number / division.slices, count * (number + 1) / division.slices, W_ih);
             count = 0;
         };
@@ -180,16 +187,43 @@ struct ProductsKernel {
         };
     }
 
-    // Adds the products of a chunk to dW.
-    static void add(const Target& target, const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* panel, const Slice& slice) {
+    // A part's slice of da, tile by tile: read as it lies, every row of a tile is another line of the cache, and they are often a power of two
+    // apart. Adds its rows to `bias` [kGradients*H]. Reads whole lines, past the slice.
+    static void pack_gradients(const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, const Slice& slice, S* to, S* bias) {
+        constexpr std::ptrdiff_t line = Workspace<S>::kAlign, tiles = line / kWeightRows, vectors = line / kLanes<V>;
+        for (int block = 0; block < C::kGradients; ++block) {
+            for (std::ptrdiff_t m = slice.begin; m < slice.end; m += line, to += line * count) {
+                Array<V, vectors> sums{};
+                for (std::ptrdiff_t r = 0; r < count; ++r) {
+                    const S* const from = rows[r].da + block * H + m;
+#pragma GCC unroll 8
+                    for (std::ptrdiff_t i = 0; i < tiles; ++i) {
+                        __builtin_memcpy(to + (i * count + r) * kWeightRows, from + i * kWeightRows, kWeightRows * sizeof(S));
+                    }
+#pragma GCC unroll 8
+                    for (std::ptrdiff_t v = 0; v < vectors; ++v) sums[v] = sums[v] + load<V>(from + v * kLanes<V>);
+                }
+                for (std::ptrdiff_t v = 0; v < vectors; ++v) {
+                    S* const sum = bias + block * H;
+                    const std::ptrdiff_t u = m + v * kLanes<V>;
+                    store_upto(sum, sums[v] + load_upto<V>(sum, u, slice.end), u, slice.end);
+                }
+            }
+        }
+    }
+
+    // Adds the products of a chunk to dW, with da as it was packed.
+    static void add(const Target& target, const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* panel, const S* da, const Slice& slice) {
         if (!target.dW || slice.begin == slice.end) return;
+        const std::ptrdiff_t tile_size = kWeightRows * count;
         for (std::ptrdiff_t k = 0; k < target.columns; k += kWidth) {
             pack_source(rows, count, target, k, panel);
             for (int block = 0; block < C::kBlocks; ++block) {
-                const std::ptrdiff_t from = (target.first + block) * H, to = target.row_of(block, H);
-                for (std::ptrdiff_t m = slice.begin; m < slice.end; m += kWeightRows) {
+                const std::ptrdiff_t to = target.row_of(block, H);
+                const S* from = da + (target.first + block) * slice.tiles() * tile_size;
+                for (std::ptrdiff_t m = slice.begin; m < slice.end; m += kWeightRows, from += tile_size) {
                     S* const dW = target.dW + (to + m) * target.columns + k;
-                    const WeightTile<V> tile{rows, count, from + m, panel, dW, target.columns, target.columns - k};
+                    const WeightTile<V> tile{count, from, panel, dW, target.columns, target.columns - k};
                     tile.template choose<kWeightRows>(slice.end - m);
                 }
             }
@@ -202,18 +236,6 @@ struct ProductsKernel {
         for (std::ptrdiff_t r = 0; r < count; ++r) {
             const S* const from = rows[r].*target.source;
             for (std::ptrdiff_t u = k; u < end; u += kLanes<V>, to += kLanes<V>) store(to, load_upto<V>(from, u, target.columns));
-        }
-    }
-
-    // Adds the part's slice of the rows of da to `bias` [kGradients*H].
-    static void add_biases(const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* bias, const Slice& slice) {
-        for (int block = 0; block < C::kGradients; ++block) {
-            for (std::ptrdiff_t m = slice.begin; m < slice.end; m += kLanes<V>) {
-                V sum{};
-                for (std::ptrdiff_t r = 0; r < count; ++r) sum = sum + load_upto<V>(rows[r].da + block * H, m, slice.end);
-                S* const to = bias + block * H;
-                store_upto(to, sum + load_upto<V>(to, m, slice.end), m, slice.end);
-            }
         }
     }
 

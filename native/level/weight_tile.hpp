@@ -22,8 +22,8 @@ template <class V>
 struct WeightTile {
     using S = Scalar<V>;
 
-    const ProductsRow<S>* rows;
-    std::ptrdiff_t count, m;  // rows; the first column of da
+    std::ptrdiff_t count;    // of rows
+    const S* da;             // [count][kWeightRows]
     const S* source;         // [count][vectors * lanes]
     S* dW;                   // its first row and column
     std::ptrdiff_t stride;   // of the rows of dW
@@ -54,15 +54,14 @@ struct WeightTile {
 #pragma GCC unroll 8
             for (int v = 0; v < Vectors; ++v) sums[i][v] = V{};
         }
-        const S* from = source;
-        for (std::ptrdiff_t r = 0; r < count; ++r, from += Vectors * kLanes<V>) {
-            const S* const da = rows[r].da + m;
+        const S *from = source, *factors = da;
+        for (std::ptrdiff_t r = 0; r < count; ++r, from += Vectors * kLanes<V>, factors += kWeightRows) {
             Array<V, Vectors> values;
 #pragma GCC unroll 8
             for (int v = 0; v < Vectors; ++v) values[v] = load<V>(from + v * kLanes<V>);
 #pragma GCC unroll 8
             for (int i = 0; i < Rows; ++i) {
-                const V factor = splat<V>(da[i]);
+                const V factor = splat<V>(factors[i]);
 #pragma GCC unroll 8
                 for (int v = 0; v < Vectors; ++v) sums[i][v] = fma(factor, values[v], sums[i][v]);
             }
