@@ -110,7 +110,10 @@ struct ForwardKernel {
         template <int Rows, int Panels>
         [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
             Array<const S*, Rows> h_prev;
-            for (int r = 0; r < Rows; ++r) h_prev[r] = rows[first + r].h_prev;
+            for (int r = 0; r < Rows; ++r) {
+                h_prev[r] = rows[first + r].h_prev;
+                fetch_results(rows[first + r], panel * kUnits, H);
+            }
             Array<Array<V, kVectors * Panels>, Rows> sums;
             multiply<V, Rows, kVectors, Panels>(h_prev, W_hh + panel * P * kWidth, P, P * kWidth, sums);
             constexpr int units = C::kUnits * Panels;
@@ -135,6 +138,12 @@ struct ForwardKernel {
             }
         }
     };
+
+    // The lines in which the results of a unit will lie: they come while the tile multiplies.
+    GATEWISE_INLINE static void fetch_results(const Row& row, std::ptrdiff_t u, std::ptrdiff_t H) {
+        __builtin_prefetch(row.h + u, 1);
+        for (int block = 0; row.kept && block < C::kKept; ++block) __builtin_prefetch(row.kept + block * H + u, 1);
+    }
 
     // h_t = W_hr m.
     struct Projection {

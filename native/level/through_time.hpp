@@ -74,6 +74,7 @@ struct ThroughTimeKernel {
             for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k]);
             if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, 0, P, ToUnprojected{});
             for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k], own + layout.dc_t);
+            if (C::kKept > 0 && s > 0) fetch_kept(call, share, s - 1);
             multiply_panels(rows, 0, count, W_hh, 0, layout.K, ToHidden{C::kFirstRecurrent * H});
         }
         end_streams();
@@ -162,6 +163,17 @@ struct ThroughTimeKernel {
         SquareSum squares;
         for (std::ptrdiff_t u = 0; u < n; u += kLanes<V>) squares.add(load_upto<V>(values, u, n));
         return squares.root();
+    }
+
+    // What was kept of the s-th steps, while the step after them multiplies: it is larger than the caches near a core, and a processor that sees
+    // addresses ascend fetches what lies behind them.
+    static void fetch_kept(const Backward<S>& call, const Share& share, std::ptrdiff_t s) {
+        const auto& [T, N, I, H, P, has_projection] = call.size;
+        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
+            if (s >= length_of(call.steps, n, T)) continue;
+            const S* const kept = call.kept + row_of(call.steps, place_of(call.steps, s, n, T).t, n, N) * C::kKept * H;
+            for (std::ptrdiff_t u = 0; u < C::kKept * H; u += kAlign) __builtin_prefetch(kept + u);
+        }
     }
 
     // The s-th steps of the sequences that have so many; returns how many there are.
