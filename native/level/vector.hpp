@@ -84,11 +84,15 @@ GATEWISE_INLINE void store(Scalar<V>* to, V v) {
 #if defined(__AVX512F__)
 GATEWISE_INLINE F32 load_first_of(F32, const float* from, unsigned mask) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), from); }
 GATEWISE_INLINE F64 load_first_of(F64, const double* from, unsigned mask) { return _mm512_maskz_loadu_pd(static_cast<__mmask8>(mask), from); }
-GATEWISE_INLINE void store_first_of(float* to, F32 v, unsigned mask) { _mm512_mask_storeu_ps(to, static_cast<__mmask16>(mask), v); }
-GATEWISE_INLINE void store_first_of(double* to, F64 v, unsigned mask) { _mm512_mask_storeu_pd(to, static_cast<__mmask8>(mask), v); }
 template <class V>
 GATEWISE_INLINE unsigned first_lanes(std::ptrdiff_t count) {
     return (1U << count) - 1U;
+}
+GATEWISE_INLINE void store_first_of(float* to, F32 v, std::ptrdiff_t count) {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>(first_lanes<F32>(count)), v);
+}
+GATEWISE_INLINE void store_first_of(double* to, F64 v, std::ptrdiff_t count) {
+    _mm512_mask_storeu_pd(to, static_cast<__mmask8>(first_lanes<F64>(count)), v);
 }
 #elif defined(__AVX2__)
 GATEWISE_INLINE F32 load_first_of(F32, const float* from, Bits<F32> mask) {
@@ -97,8 +101,30 @@ GATEWISE_INLINE F32 load_first_of(F32, const float* from, Bits<F32> mask) {
 GATEWISE_INLINE F64 load_first_of(F64, const double* from, Bits<F64> mask) {
     return _mm256_maskload_pd(from, reinterpret_cast<__m256i>(mask));
 }
-GATEWISE_INLINE void store_first_of(float* to, F32 v, Bits<F32> mask) { _mm256_maskstore_ps(to, reinterpret_cast<__m256i>(mask), v); }
-GATEWISE_INLINE void store_first_of(double* to, F64 v, Bits<F64> mask) { _mm256_maskstore_pd(to, reinterpret_cast<__m256i>(mask), v); }
+// In pieces of half the size each: a masked store of AVX2 takes many times as long on AMD, and no load can have its numbers before it is done.
+GATEWISE_INLINE void store_first_of(float* to, F32 v, std::ptrdiff_t count) {
+    __m128 piece = _mm256_castps256_ps128(v);
+    if (count & 4) {
+        _mm_storeu_ps(to, piece);
+        piece = _mm256_extractf128_ps(v, 1);
+        to += 4;
+    }
+    if (count & 2) {
+        _mm_storel_pd(reinterpret_cast<double*>(to), _mm_castps_pd(piece));
+        piece = _mm_movehl_ps(piece, piece);
+        to += 2;
+    }
+    if (count & 1) _mm_store_ss(to, piece);
+}
+GATEWISE_INLINE void store_first_of(double* to, F64 v, std::ptrdiff_t count) {
+    __m128d piece = _mm256_castpd256_pd128(v);
+    if (count & 2) {
+        _mm_storeu_pd(to, piece);
+        piece = _mm256_extractf128_pd(v, 1);
+        to += 2;
+    }
+    if (count & 1) _mm_store_sd(to, piece);
+}
 template <class V>
 GATEWISE_INLINE Bits<V> first_lanes(std::ptrdiff_t count);
 template <>
@@ -125,7 +151,7 @@ GATEWISE_INLINE V load_first(const Scalar<V>* from, std::ptrdiff_t count) {
 template <class V>
 GATEWISE_INLINE void store_first(Scalar<V>* to, V v, std::ptrdiff_t count) {
 #if defined(__AVX2__)
-    store_first_of(to, v, first_lanes<V>(count));
+    store_first_of(to, v, count);
 #else
     __builtin_memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(Scalar<V>));
 #endif
