@@ -110,7 +110,7 @@ GATEWISE_INLINE void store_first_of(float* to, F32 v, std::ptrdiff_t count) {
         to += 4;
     }
     if (count & 2) {
-        _mm_storel_pd(reinterpret_cast<double*>(to), _mm_castps_pd(piece));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_castps_si128(piece));
         piece = _mm_movehl_ps(piece, piece);
         to += 2;
     }
