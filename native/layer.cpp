@@ -32,20 +32,21 @@ void run_flushing(int parts, auto body) {
 }
 
 // Where everything lies in the workspace of backward, in elements: that of the way through time, that of the products, and the gradients of the
-// preactivations of a block of steps, a line longer than they are, since they are read in whole lines. Of all steps at once they would take as
-// much memory as the gates; a block that stays in the caches near a core is read back from there. The products add to all of dW once a
-// block, so each group has at least kFewestRows rows of it.
+// preactivations of a block of steps, with a line behind it. Of all steps at once they would take as much memory as the gates; a block that stays
+// in the caches near a core is read back from there. The products add to all of dW once for so many rows as they take together (kChunk): a block
+// has as many in each group, or a few times as many, and not a few more.
 struct BackwardLayout {
     std::ptrdiff_t products, da, block_steps, size;
 
     template <class T>
     BackwardLayout(const Recurrent<T>& recurrent, const Sizes& of, const Division& division) {
-        constexpr std::ptrdiff_t kBlock = 512 * 1024 / std::ptrdiff_t{sizeof(T)}, kFewestRows = 256, kLine = 64 / std::ptrdiff_t{sizeof(T)};
-        const std::ptrdiff_t step = of.N * recurrent.gradient_blocks * of.H;
-        block_steps = std::min(of.T, std::max(kBlock / step, (kFewestRows * division.groups + of.N - 1) / of.N));
+        constexpr std::ptrdiff_t kBlock = 512 * 1024 / std::ptrdiff_t{sizeof(T)}, kChunk = 256, kLine = 64 / std::ptrdiff_t{sizeof(T)};
+        const std::ptrdiff_t row = recurrent.gradient_blocks * of.H, sequences = (of.N + division.groups - 1) / division.groups;
+        const std::ptrdiff_t chunks = std::max<std::ptrdiff_t>(1, kBlock / (kChunk * division.groups * row));
+        block_steps = std::min(of.T, std::max<std::ptrdiff_t>(1, chunks * kChunk / sequences));
         products = recurrent.through_time_work(of, division);
         da = products + recurrent.products_work(of, division);
-        size = da + block_steps * step + kLine;
+        size = da + block_steps * of.N * row + kLine;
     }
 };
 

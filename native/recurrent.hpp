@@ -87,7 +87,7 @@ struct Backward {
     T* work;                       // [backward_work], 64-byte aligned
     // The gradients of the preactivations in a block of steps [N,block,kGradients*H], from which those of the weights and of x are matrix
     // products: RNN da; LSTM di df dg do; GRU dn dr dz r*dn, so that the first three belong to W_ih (as n r z) and the last three to W_hh
-    // (as r z n). It lies in the workspace; run_backward sets it.
+    // (as r z n). It lies in the workspace; run_backward sets it. A line behind it may be read too, and holds anything.
     T* da;
 };
 

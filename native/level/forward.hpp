@@ -139,7 +139,7 @@ struct ForwardKernel {
         }
     };
 
-    // The lines in which the results of a unit will lie: they come while the tile multiplies.
+    // Fetches where the results of a tile's first units will lie: their lines come while it multiplies.
     GATEWISE_INLINE static void fetch_results(const Row& row, std::ptrdiff_t u, std::ptrdiff_t H) {
         __builtin_prefetch(row.h + u, 1);
         for (int block = 0; row.kept && block < C::kKept; ++block) __builtin_prefetch(row.kept + block * H + u, 1);

@@ -1,9 +1,9 @@
 // What is parallel over time in backward: the gradients of the weights, the biases and x, from da.
 //
 // dW[m,k] = sum over the rows of da[m] * source[k], the source being x for W_ih and h_{t-1} for W_hh. Rows are taken in chunks; a panel of the
-// source is packed once for all m, da once for all k. Each chunk adds its own sum: rounding grows with the number of chunks and not of rows. Groups of sequences
-// have sums of their own, which sum_up adds; within a group parts share out the rows m of dW and the rows of dx: every number is made by one
-// part, in one order.
+// source is packed once for all m, da once for all k. Each chunk adds its own sum: rounding grows with the number of chunks and not of rows.
+// Groups of sequences have sums of their own, which sum_up adds; within a group parts share out the rows m of dW and the rows of dx: every number
+// is made by one part, in one order.
 #pragma once
 
 #include "panels.hpp"
@@ -60,7 +60,7 @@ struct ProductsKernel {
             return part == parts ? H : H * part / parts / kWeightRows * kWeightRows;
         }
 
-        // Of so many rows, in whole lines of da.
+        // Of so many rows, as many as a line has numbers at a time.
         static std::ptrdiff_t tiles_of(std::ptrdiff_t rows) { return rounded_up(rows, Workspace<S>::kAlign) / kWeightRows; }
 
         std::ptrdiff_t tiles() const { return tiles_of(end - begin); }
@@ -75,7 +75,8 @@ struct ProductsKernel {
         Layout(const Sizes& of, const Division& division) {
             K = C::kBlocks * of.H;
             da = kChunk * kWidth;                 // [kGradients,tiles,count,kWeightRows]
-            zeros = da + C::kGradients * Slice::tiles_of(of.H / division.slices + kWeightRows) * kWeightRows * kChunk;
+            const std::ptrdiff_t rows = of.T * of.N < kChunk ? of.T * of.N : kChunk;
+            zeros = da + C::kGradients * Slice::tiles_of(of.H / division.slices + kWeightRows) * kWeightRows * rows;
             dW_ih = C::kGradients * of.H;
             dW_hh = dW_ih + (division.groups > 1 ? K * of.I : 0);
             group_size = rounded_up(dW_hh + (division.groups > 1 ? K * of.P : 0), Workspace<S>::kAlign) + Workspace<S>::kGap;
@@ -188,51 +189,67 @@ struct ProductsKernel {
     }
 
     // A part's slice of da, tile by tile: read as it lies, every row of a tile is another line of the cache, and they are often a power of two
-    // apart. Adds its rows to `bias` [kGradients*H]. Reads whole lines, past the slice.
+    // apart. Takes as many numbers at a time as a line has, those past the slice too, which nobody uses. Adds its rows to `bias` [kGradients*H].
     static void pack_gradients(const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, const Slice& slice, S* to, S* bias) {
-        constexpr std::ptrdiff_t line = Workspace<S>::kAlign, tiles = line / kWeightRows, vectors = line / kLanes<V>;
+        constexpr std::ptrdiff_t line = Workspace<S>::kAlign;
         for (int block = 0; block < C::kGradients; ++block) {
             for (std::ptrdiff_t m = slice.begin; m < slice.end; m += line, to += line * count) {
-                Array<V, vectors> sums{};
-                for (std::ptrdiff_t r = 0; r < count; ++r) {
-                    const S* const from = rows[r].da + block * H + m;
-#pragma GCC unroll 8
-                    for (std::ptrdiff_t i = 0; i < tiles; ++i) {
-                        __builtin_memcpy(to + (i * count + r) * kWeightRows, from + i * kWeightRows, kWeightRows * sizeof(S));
-                    }
-#pragma GCC unroll 8
-                    for (std::ptrdiff_t v = 0; v < vectors; ++v) sums[v] = sums[v] + load<V>(from + v * kLanes<V>);
-                }
-                for (std::ptrdiff_t v = 0; v < vectors; ++v) {
-                    S* const sum = bias + block * H;
-                    const std::ptrdiff_t u = m + v * kLanes<V>;
-                    store_upto(sum, sums[v] + load_upto<V>(sum, u, slice.end), u, slice.end);
-                }
+                pack_columns(rows, count, block * H, m, slice.end, to, bias + block * H);
             }
         }
     }
 
-    // Adds the products of a chunk to dW, with da as it was packed.
+    // The columns m .. of a block that begins at `first`, those before `end` also to the block's `bias`.
+    static void pack_columns(const Row* rows, std::ptrdiff_t count, std::ptrdiff_t first, std::ptrdiff_t m, std::ptrdiff_t end, S* to, S* bias) {
+        constexpr std::ptrdiff_t line = Workspace<S>::kAlign, tiles = line / kWeightRows, vectors = line / kLanes<V>;
+        static_assert(line % kWeightRows == 0 && line % kLanes<V> == 0);
+        Array<V, vectors> sums{};
+        for (std::ptrdiff_t r = 0; r < count; ++r) {
+            const S* const from = rows[r].da + first;
+#pragma GCC unroll 8
+            for (std::ptrdiff_t i = 0; i < tiles; ++i) {
+                __builtin_memcpy(to + (i * count + r) * kWeightRows, from + m + i * kWeightRows, kWeightRows * sizeof(S));
+            }
+#pragma GCC unroll 8
+            for (std::ptrdiff_t v = 0; v < vectors; ++v) sums[v] = sums[v] + load_upto<V>(from, m + v * kLanes<V>, end);
+        }
+        for (std::ptrdiff_t v = 0; v < vectors; ++v) {
+            const std::ptrdiff_t u = m + v * kLanes<V>;
+            store_upto(bias, sums[v] + load_upto<V>(bias, u, end), u, end);
+        }
+    }
+
+    // Adds the products of a chunk to dW, with da as it was packed. Panels are as even as they can be: four vectors are 2 + 2, never 3 + 1.
     static void add(const Target& target, const Row* rows, std::ptrdiff_t count, std::ptrdiff_t H, S* panel, const S* da, const Slice& slice) {
         if (!target.dW || slice.begin == slice.end) return;
+        const std::ptrdiff_t vectors = (target.columns + kLanes<V> - 1) / kLanes<V>, panels = (vectors + kWeightVectors - 1) / kWeightVectors;
+        std::ptrdiff_t k = 0;
+        for (std::ptrdiff_t p = 0; p < panels; ++p) {
+            const std::ptrdiff_t width = (vectors / panels + (p < vectors % panels ? 1 : 0)) * kLanes<V>;
+            const std::ptrdiff_t end = k + width < target.columns ? k + width : target.columns;
+            pack_source(rows, count, target, k, end, panel);
+            add_panel(target, count, H, k, end, panel, da, slice);
+            k = end;
+        }
+    }
+
+    // The columns k .. end-1 of dW.
+    static void add_panel(const Target& target, std::ptrdiff_t count, std::ptrdiff_t H, std::ptrdiff_t k, std::ptrdiff_t end, const S* panel,
+                          const S* da, const Slice& slice) {
         const std::ptrdiff_t tile_size = kWeightRows * count;
-        for (std::ptrdiff_t k = 0; k < target.columns; k += kWidth) {
-            pack_source(rows, count, target, k, panel);
-            for (int block = 0; block < C::kBlocks; ++block) {
-                const std::ptrdiff_t to = target.row_of(block, H);
-                const S* from = da + (target.first + block) * slice.tiles() * tile_size;
-                for (std::ptrdiff_t m = slice.begin; m < slice.end; m += kWeightRows, from += tile_size) {
-                    S* const dW = target.dW + (to + m) * target.columns + k;
-                    const WeightTile<V> tile{count, from, panel, dW, target.columns, target.columns - k};
-                    tile.template choose<kWeightRows>(slice.end - m);
-                }
+        for (int block = 0; block < C::kBlocks; ++block) {
+            const std::ptrdiff_t to = target.row_of(block, H);
+            const S* from = da + (target.first + block) * slice.tiles() * tile_size;
+            for (std::ptrdiff_t m = slice.begin; m < slice.end; m += kWeightRows, from += tile_size) {
+                S* const dW = target.dW + (to + m) * target.columns + k;
+                const WeightTile<V> tile{count, from, panel, dW, target.columns, end - k};
+                tile.template choose<kWeightRows>(slice.end - m);
             }
         }
     }
 
-    // The columns k .. of the source, as many vectors of them as there are, at most a panel; zero where a column does not exist.
-    static void pack_source(const Row* rows, std::ptrdiff_t count, const Target& target, std::ptrdiff_t k, S* to) {
-        const std::ptrdiff_t end = k + kWidth < target.columns ? k + kWidth : target.columns;
+    // The columns k .. end-1 of the source, in whole vectors; zero where a column does not exist.
+    static void pack_source(const Row* rows, std::ptrdiff_t count, const Target& target, std::ptrdiff_t k, std::ptrdiff_t end, S* to) {
         for (std::ptrdiff_t r = 0; r < count; ++r) {
             const S* const from = rows[r].*target.source;
             for (std::ptrdiff_t u = k; u < end; u += kLanes<V>, to += kLanes<V>) store(to, load_upto<V>(from, u, target.columns));

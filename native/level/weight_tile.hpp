@@ -27,7 +27,7 @@ struct WeightTile {
     const S* source;         // [count][vectors * lanes]
     S* dW;                   // its first row and column
     std::ptrdiff_t stride;   // of the rows of dW
-    std::ptrdiff_t columns;  // of dW from here on
+    std::ptrdiff_t columns;  // of the panel
 
     template <int Rows>
     GATEWISE_INLINE void choose(std::ptrdiff_t left) const {
