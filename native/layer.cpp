@@ -40,7 +40,7 @@ struct BackwardLayout {
 
     template <class T>
     BackwardLayout(const Recurrent<T>& recurrent, const Sizes& of, const Division& division) {
-        constexpr std::ptrdiff_t kBlock = 512 * 1024 / std::ptrdiff_t{sizeof(T)}, kChunk = 256, kLine = 64 / std::ptrdiff_t{sizeof(T)};
+        constexpr std::ptrdiff_t kBlock = 512 * 1024 / std::ptrdiff_t{sizeof(T)}, kLine = 64 / std::ptrdiff_t{sizeof(T)};
         const std::ptrdiff_t row = recurrent.gradient_blocks * of.H, sequences = (of.N + division.groups - 1) / division.groups;
         const std::ptrdiff_t chunks = std::max<std::ptrdiff_t>(1, kBlock / (kChunk * division.groups * row));
         block_steps = std::min(of.T, std::max<std::ptrdiff_t>(1, chunks * kChunk / sequences));

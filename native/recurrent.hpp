@@ -91,6 +91,9 @@ struct Backward {
     T* da;
 };
 
+// Rows that the products take together. dW is read and written once a chunk, and from 256 units on it is larger than the caches near a core.
+inline constexpr std::ptrdiff_t kChunk = 256;
+
 // Steps first .. last-1 of all sequences, in the order of walking.
 struct Block {
     std::ptrdiff_t first, last;

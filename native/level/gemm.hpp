@@ -91,6 +91,11 @@ GATEWISE_INLINE void run_few_rows(const Tile& tile, std::ptrdiff_t first, std::p
     for (std::ptrdiff_t p = groups * together; p < panels; ++p) tile.template run<Rows, 1>(first, p);
 }
 
+// How many of `count` belong to the i-th of so many parts that are as even as they can be.
+GATEWISE_INLINE std::ptrdiff_t even_share(std::ptrdiff_t count, std::ptrdiff_t parts, std::ptrdiff_t i) {
+    return count / parts + (i < count % parts ? 1 : 0);
+}
+
 // Covers rows begin .. end-1 and all panels with tiles that are as even as they can be: 7 rows are 4 + 3, never 6 + 1.
 template <class Tile>
 GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t panels, const Tile& tile, Walk walk = Walk::upwards) {
@@ -102,7 +107,7 @@ GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, std
     for (std::ptrdiff_t p = 0; p < panels; ++p) {
         std::ptrdiff_t first = begin;
         for (std::ptrdiff_t i = 0; i < tiles; ++i) {
-            const std::ptrdiff_t rows = count / tiles + (i < count % tiles ? 1 : 0);
+            const std::ptrdiff_t rows = even_share(count, tiles, i);
             run_tile<most>(rows, tile, first, p);
             first += rows;
         }

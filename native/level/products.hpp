@@ -11,9 +11,6 @@
 
 namespace gatewise::GATEWISE_LEVEL {
 
-// Rows. dW is read and written once a chunk, and from 256 units on it is larger than the caches near a core.
-inline constexpr std::ptrdiff_t kChunk = 256;
-
 // dx = da W_ih, or what a part of the columns of da adds to it.
 template <class V>
 struct ToInput {
@@ -225,7 +222,7 @@ struct ProductsKernel {
         const std::ptrdiff_t vectors = (target.columns + kLanes<V> - 1) / kLanes<V>, panels = (vectors + kWeightVectors - 1) / kWeightVectors;
         std::ptrdiff_t k = 0;
         for (std::ptrdiff_t p = 0; p < panels; ++p) {
-            const std::ptrdiff_t width = (vectors / panels + (p < vectors % panels ? 1 : 0)) * kLanes<V>;
+            const std::ptrdiff_t width = even_share(vectors, panels, p) * kLanes<V>;
             const std::ptrdiff_t end = k + width < target.columns ? k + width : target.columns;
             pack_source(rows, count, target, k, end, panel);
             add_panel(target, count, H, k, end, panel, da, slice);
