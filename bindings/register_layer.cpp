@@ -1,5 +1,4 @@
-// One layer and direction, forward and backward. Tensors come as addresses and strides: taking a dozen of torch's tensors through DLPack
-// costs more than a small layer computes in (1, 100, 64, 64). gatewise._native, the only caller, reads both off tensors that it checked.
+// One layer and direction, forward and backward, on tensors that gatewise._native, the only caller, has checked.
 #include <nanobind/nanobind.h>
 
 #include <cstdint>
@@ -9,6 +8,7 @@
 #include "layer.hpp"
 #include "levels.hpp"
 #include "register.hpp"
+#include "tensor.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -16,23 +16,19 @@ using namespace nb::literals;
 namespace gatewise::bindings {
 namespace {
 
-using Address = std::uintptr_t;  // 0: null
-using Stride = std::ptrdiff_t;   // in elements
+using Stride = std::ptrdiff_t;  // in elements
 
-template <class T>
-T* pointer(Address address) {
-    return reinterpret_cast<T*>(address);
-}
-
-// What a layer and direction is, checked once; calls pass the addresses of its tensors.
+// What a layer and direction is, checked once; calls pass its tensors.
 struct Layer {
     Cell cell;
     Sizes size;
     bool is_double;
+    int direction;  // 1 walks backwards in time
     Division division;
 
-    Layer(int cell_number, bool is_double_, Stride T, Stride N, Stride I, Stride H, Stride P, int max_threads)
-        : size{.T = T, .N = N, .I = I, .H = H, .P = P > 0 ? P : H, .has_projection = P > 0}, is_double(is_double_) {
+    Layer(int cell_number, bool is_double_, int direction_, Stride T, Stride N, Stride I, Stride H, Stride P, int max_threads)
+        : size{.T = T, .N = N, .I = I, .H = H, .P = P > 0 ? P : H, .has_projection = P > 0}, is_double(is_double_), direction(direction_) {
+        if (direction < 0 || direction > 1) throw std::invalid_argument("direction must be 0 or 1, got " + std::to_string(direction));
         for (const Stride number : {T, N, I, H}) {
             if (number < 1) throw std::invalid_argument("T, N, I and H must be at least 1, got " + std::to_string(number));
         }
@@ -43,6 +39,8 @@ struct Layer {
         if (P > 0 && cell != Cell::lstm) throw std::invalid_argument("P must be 0 for every cell but the LSTM, got " + std::to_string(P));
         division = division_of(size, cell, max_threads);
     }
+
+    Stride first_column() const { return direction * size.P; }  // of this direction, in rows (D*P)
 };
 
 const Kernels& kernels() { return kernels_of(chosen_level()); }
@@ -60,72 +58,86 @@ Stride backward_work(const Layer& layer) {
     return by_type(layer, [&]<class T>(T) { return backward_work_of<T>(kernels(), layer.cell, layer.size, layer.division); });
 }
 
-Steps steps_of(bool is_reverse, Address lengths, Address offsets) {
-    return {.is_reverse = is_reverse, .lengths = pointer<const std::int64_t>(lengths), .offsets = pointer<const std::int64_t>(offsets)};
+// Of an axis that both directions share, a direction has its half: of D states the one, of a row (D*P) the columns.
+template <class T>
+Strided<T> states_of(const Tensor& tensor, const Layer& layer) {  // (D, N, *)
+    if (tensor.data == nullptr) return {nullptr, 0, 0};
+    return {tensor.begin<T>() + layer.direction * tensor.strides[0], 0, tensor.strides[1]};
 }
 
-void forward(const Layer& layer, bool is_reverse, Address lengths, Address offsets, Address x, Stride x_step, Stride x_sequence, Address h_0,
-             Stride h_0_sequence, Address c_0, Stride c_0_sequence, Address W_ih, Address W_hh, Address b_ih, Address b_hh, Address W_hr,
-             Address y, Stride y_step, Stride y_sequence, Address h_n, Address c_n, Address kept, Address work) {
+template <class T>
+Strided<T> rows_of(const Tensor& tensor, Stride column = 0) {  // (T, N, *), packed (R, *)
+    if (tensor.data == nullptr) return {nullptr, 0, 0};
+    return {tensor.begin<T>() + column, tensor.rank == 3 ? tensor.strides[0] : 0, tensor.strides[tensor.rank - 2]};
+}
+
+Steps steps_of(const Layer& layer, const Tensor& lengths, const Tensor& offsets) {
+    return {.is_reverse = layer.direction == 1, .lengths = lengths.begin<const std::int64_t>(), .offsets = offsets.begin<const std::int64_t>()};
+}
+
+void forward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, const Tensor& x, const Tensor& h_0, const Tensor& c_0,
+             const Tensor& W_ih, const Tensor& W_hh, const Tensor& b_ih, const Tensor& b_hh, const Tensor& W_hr, const Tensor& y,
+             const Tensor& h_n, const Tensor& c_n, const Tensor& kept, const Tensor& work) {
     by_type(layer, [&]<class T>(T) {
         const Forward<T> call = {
             .size = layer.size,
-            .steps = steps_of(is_reverse, lengths, offsets),
-            .x = {pointer<const T>(x), x_step, x_sequence},
-            .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
-            .c_0 = {pointer<const T>(c_0), 0, c_0_sequence},
-            .W_ih = pointer<const T>(W_ih),
-            .W_hh = pointer<const T>(W_hh),
-            .b_ih = pointer<const T>(b_ih),
-            .b_hh = pointer<const T>(b_hh),
-            .W_hr = pointer<const T>(W_hr),
-            .y = {pointer<T>(y), y_step, y_sequence},
-            .h_n = pointer<T>(h_n),
-            .c_n = pointer<T>(c_n),
-            .kept = pointer<T>(kept),
-            .work = pointer<T>(work),
+            .steps = steps_of(layer, lengths, offsets),
+            .x = rows_of<const T>(x),
+            .h_0 = states_of<const T>(h_0, layer),
+            .c_0 = states_of<const T>(c_0, layer),
+            .W_ih = W_ih.begin<const T>(),
+            .W_hh = W_hh.begin<const T>(),
+            .b_ih = b_ih.begin<const T>(),
+            .b_hh = b_hh.begin<const T>(),
+            .W_hr = W_hr.begin<const T>(),
+            .y = rows_of<T>(y, layer.first_column()),
+            .h_n = states_of<T>(h_n, layer).data,
+            .c_n = states_of<T>(c_n, layer).data,
+            .kept = kept.begin<T>(),
+            .work = work.begin<T>(),
         };
         const nb::gil_scoped_release released;
         run_forward(kernels(), layer.cell, call, layer.division);
     });
 }
 
-void backward(const Layer& layer, bool is_reverse, Address lengths, Address offsets, Address dy, Stride dy_step, Stride dy_sequence,
-              Stride dy_column, Address dh_n, Stride dh_n_sequence, Address dc_n, Stride dc_n_sequence, Address dkept, Address x, Stride x_step,
-              Stride x_sequence, Address h_0, Stride h_0_sequence, Address c_0, Stride c_0_sequence, Address W_ih, Address W_hh, Address W_hr,
-              Address y, Stride y_step, Stride y_sequence, Address kept, Address dx, Stride dx_step, Stride dx_sequence, bool is_dx_added,
-              Address dh_0, Address dc_0, Address dW_ih, Address dW_hh, Address db_ih, Address db_hh, Address dh, Address dc, Address dh_norm,
-              Address dc_norm, Address work) {
+void backward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, const Tensor& dy, const Tensor& dh_n, const Tensor& dc_n,
+              const Tensor& dkept, const Tensor& x, const Tensor& h_0, const Tensor& c_0, const Tensor& W_ih, const Tensor& W_hh,
+              const Tensor& W_hr, const Tensor& y, const Tensor& kept, const Tensor& dx, const Tensor& dh_0, const Tensor& dc_0,
+              const Tensor& dW_ih, const Tensor& dW_hh, const Tensor& db_ih, const Tensor& db_hh, const Tensor& dh, const Tensor& dc,
+              const Tensor& dh_norm, const Tensor& dc_norm, const Tensor& work) {
+    // The gradient of a sum is expanded: one number is every column.
+    const bool is_expanded = dy.data != nullptr && dy.strides[dy.rank - 1] == 0;
     by_type(layer, [&]<class T>(T) {
         const Backward<T> call = {
             .size = layer.size,
-            .steps = steps_of(is_reverse, lengths, offsets),
-            .dy = {pointer<const T>(dy), dy_step, dy_sequence},
-            .dy_column = dy_column,
-            .dh_n = {pointer<const T>(dh_n), 0, dh_n_sequence},
-            .dc_n = {pointer<const T>(dc_n), 0, dc_n_sequence},
-            .dkept = pointer<const T>(dkept),
-            .x = {pointer<const T>(x), x_step, x_sequence},
-            .h_0 = {pointer<const T>(h_0), 0, h_0_sequence},
-            .c_0 = {pointer<const T>(c_0), 0, c_0_sequence},
-            .W_ih = pointer<const T>(W_ih),
-            .W_hh = pointer<const T>(W_hh),
-            .W_hr = pointer<const T>(W_hr),
-            .y = {pointer<const T>(y), y_step, y_sequence},
-            .kept = pointer<const T>(kept),
-            .dx = {pointer<T>(dx), dx_step, dx_sequence},
-            .is_dx_added = is_dx_added,
-            .dh_0 = pointer<T>(dh_0),
-            .dc_0 = pointer<T>(dc_0),
-            .dW_ih = pointer<T>(dW_ih),
-            .dW_hh = pointer<T>(dW_hh),
-            .db_ih = pointer<T>(db_ih),
-            .db_hh = pointer<T>(db_hh),
-            .dh = pointer<T>(dh),
-            .dc = pointer<T>(dc),
-            .dh_norm = pointer<double>(dh_norm),
-            .dc_norm = pointer<double>(dc_norm),
-            .work = pointer<T>(work),
+            .steps = steps_of(layer, lengths, offsets),
+            .dy = rows_of<const T>(dy, is_expanded ? 0 : layer.first_column()),
+            .dy_column = is_expanded ? 0 : 1,
+            .dh_n = states_of<const T>(dh_n, layer),
+            .dc_n = states_of<const T>(dc_n, layer),
+            .dkept = dkept.begin<const T>(),
+            .x = rows_of<const T>(x),
+            .h_0 = states_of<const T>(h_0, layer),
+            .c_0 = states_of<const T>(c_0, layer),
+            .W_ih = W_ih.begin<const T>(),
+            .W_hh = W_hh.begin<const T>(),
+            .W_hr = W_hr.begin<const T>(),
+            .y = rows_of<const T>(y, layer.first_column()),
+            .kept = kept.begin<const T>(),
+            .dx = rows_of<T>(dx),
+            .is_dx_added = layer.direction == 1,
+            .dh_0 = states_of<T>(dh_0, layer).data,
+            .dc_0 = states_of<T>(dc_0, layer).data,
+            .dW_ih = dW_ih.begin<T>(),
+            .dW_hh = dW_hh.begin<T>(),
+            .db_ih = db_ih.begin<T>(),
+            .db_hh = db_hh.begin<T>(),
+            .dh = dh.begin<T>(),
+            .dc = dc.begin<T>(),
+            .dh_norm = dh_norm.begin<double>(),
+            .dc_norm = dc_norm.begin<double>(),
+            .work = work.begin<T>(),
             .da = nullptr,
         };
         const nb::gil_scoped_release released;
@@ -137,19 +149,18 @@ void backward(const Layer& layer, bool is_reverse, Address lengths, Address offs
 
 void register_layer(nb::module_& module) {
     nb::class_<Layer>(module, "Layer", "Cell, sizes and type of one layer and direction. cell: RNN_TANH, RNN_RELU, LSTM, GRU; P: 0 for no projection.")
-        .def(nb::init<int, bool, Stride, Stride, Stride, Stride, Stride, int>(), "cell"_a, "is_double"_a, "T"_a, "N"_a, "I"_a, "H"_a, "P"_a,
-             "max_threads"_a)
+        .def(nb::init<int, bool, int, Stride, Stride, Stride, Stride, Stride, int>(), "cell"_a, "is_double"_a, "direction"_a, "T"_a, "N"_a, "I"_a,
+             "H"_a, "P"_a, "max_threads"_a)
         .def_prop_ro("parts", [](const Layer& layer) { return layer.division.parts; }, "How many threads share out its sequences.")
         .def("forward_work", &forward_work, "Elements of the workspace of `forward`.")
         .def("backward_work", &backward_work, "Elements of the workspace of `backward`.")
-        .def("forward", &forward, "is_reverse"_a, "lengths"_a, "offsets"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a,
-             "c_0_sequence"_a, "W_ih"_a, "W_hh"_a, "b_ih"_a, "b_hh"_a, "W_hr"_a, "y"_a, "y_step"_a, "y_sequence"_a, "h_n"_a, "c_n"_a,
-             "kept"_a, "work"_a, "All steps; native/recurrent.hpp says what each address is.")
-        .def("backward", &backward, "is_reverse"_a, "lengths"_a, "offsets"_a, "dy"_a, "dy_step"_a, "dy_sequence"_a, "dy_column"_a, "dh_n"_a,
-             "dh_n_sequence"_a, "dc_n"_a, "dc_n_sequence"_a, "dkept"_a, "x"_a, "x_step"_a, "x_sequence"_a, "h_0"_a, "h_0_sequence"_a, "c_0"_a,
-             "c_0_sequence"_a, "W_ih"_a, "W_hh"_a, "W_hr"_a, "y"_a, "y_step"_a, "y_sequence"_a, "kept"_a, "dx"_a, "dx_step"_a, "dx_sequence"_a,
-             "is_dx_added"_a, "dh_0"_a, "dc_0"_a, "dW_ih"_a, "dW_hh"_a, "db_ih"_a, "db_hh"_a, "dh"_a, "dc"_a, "dh_norm"_a, "dc_norm"_a, "work"_a,
-             "All gradients; native/recurrent.hpp says what each address is.");
+        .def("forward", &forward, "lengths"_a.none(), "offsets"_a.none(), "x"_a, "h_0"_a.none(), "c_0"_a.none(), "W_ih"_a, "W_hh"_a,
+             "b_ih"_a.none(), "b_hh"_a.none(), "W_hr"_a.none(), "y"_a, "h_n"_a, "c_n"_a.none(), "kept"_a.none(), "work"_a,
+             "All steps; native/recurrent.hpp says what each tensor is.")
+        .def("backward", &backward, "lengths"_a.none(), "offsets"_a.none(), "dy"_a.none(), "dh_n"_a.none(), "dc_n"_a.none(), "dkept"_a.none(),
+             "x"_a, "h_0"_a.none(), "c_0"_a.none(), "W_ih"_a, "W_hh"_a, "W_hr"_a.none(), "y"_a, "kept"_a.none(), "dx"_a.none(),
+             "dh_0"_a.none(), "dc_0"_a.none(), "dW_ih"_a.none(), "dW_hh"_a.none(), "db_ih"_a.none(), "db_hh"_a.none(), "dh"_a.none(),
+             "dc"_a.none(), "dh_norm"_a.none(), "dc_norm"_a.none(), "work"_a, "All gradients; native/recurrent.hpp says what each tensor is.");
 }
 
 }  // namespace gatewise::bindings

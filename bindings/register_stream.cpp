@@ -1,16 +1,22 @@
 // A stack of layers that advances step by step on arrays of numpy.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "levels.hpp"
 #include "register.hpp"
 #include "stream.hpp"
+#include "tensor.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -25,8 +31,8 @@ using Output = nb::ndarray<T, nb::numpy, nb::shape<-1, -1>, nb::c_contig, nb::de
 template <class T>
 using States = nb::ndarray<T, nb::numpy, nb::shape<-1, -1, -1>, nb::c_contig, nb::device::cpu>;
 
-// A layer is described by I, H, P (0: no projection) and the addresses of W_ih, W_hh, b_ih, b_hh, W_hr (0: none).
-using Descriptions = nb::typed<nb::list, nb::typed<nb::tuple, int, nb::ellipsis>>;
+// Of each layer W_ih, W_hh, b_ih, b_hh, W_hr, contiguous; biases and projection may be None.
+using Weights = std::tuple<Tensor, Tensor, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>>;
 
 std::string shape_of(std::ptrdiff_t rows, std::ptrdiff_t columns) {
     return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
@@ -35,12 +41,9 @@ std::string shape_of(std::ptrdiff_t rows, std::ptrdiff_t columns) {
 template <class T>
 class BoundStream {
 public:
-    BoundStream(int cell, std::ptrdiff_t N, const Descriptions& descriptions) : stream_(make(cell, N, descriptions)) {
-        N_ = N;
-        const nb::tuple first = nb::cast<nb::tuple>(descriptions[0]), last = nb::cast<nb::tuple>(descriptions[descriptions.size() - 1]);
-        I_ = nb::cast<std::ptrdiff_t>(first[0]);
-        P_ = nb::cast<std::ptrdiff_t>(last[2]);
-        if (P_ == 0) P_ = nb::cast<std::ptrdiff_t>(last[1]);
+    BoundStream(int cell, std::ptrdiff_t N, const std::vector<Weights>& layers) : stream_(make(cell, N, layers)), N_(N) {
+        I_ = size_of(layers.front(), N).I;
+        P_ = size_of(layers.back(), N).P;
     }
 
     void step(const Input<T>& x, const Output<T>& y) {
@@ -58,22 +61,24 @@ private:
         throw std::invalid_argument(std::string(name) + " must have shape " + shape_of(N, K) + ", got " + shape_of(rows, columns));
     }
 
-    static Stream<T> make(int cell, std::ptrdiff_t N, const Descriptions& descriptions) {
+    static Sizes size_of(const Weights& layer, std::ptrdiff_t N) {
+        const auto& [W_ih, W_hh, b_ih, b_hh, W_hr] = layer;
+        const std::ptrdiff_t P = W_hh.shape[1], H = W_hr ? W_hr->shape[1] : P;
+        return {.T = 1, .N = N, .I = W_ih.shape[1], .H = H, .P = P, .has_projection = W_hr.has_value()};
+    }
+
+    static Stream<T> make(int cell, std::ptrdiff_t N, const std::vector<Weights>& given) {
+        const auto begin = [](const std::optional<Tensor>& tensor) { return tensor ? tensor->begin<const T>() : nullptr; };
         std::vector<StreamLayer<T>> layers;
-        for (const nb::handle description : descriptions) {
-            const nb::tuple numbers = nb::cast<nb::tuple>(description);
-            const auto size = [&](int i) { return nb::cast<std::ptrdiff_t>(numbers[static_cast<std::size_t>(i)]); };
-            const auto weights = [&](int i) {
-                return reinterpret_cast<const T*>(nb::cast<std::uintptr_t>(numbers[static_cast<std::size_t>(i)]));
-            };
-            const std::ptrdiff_t I = size(0), H = size(1), P = size(2);
+        for (const Weights& layer : given) {
+            const auto& [W_ih, W_hh, b_ih, b_hh, W_hr] = layer;
             layers.push_back({
-                .size = {.T = 1, .N = N, .I = I, .H = H, .P = P > 0 ? P : H, .has_projection = P > 0},
-                .W_ih = weights(3),
-                .W_hh = weights(4),
-                .b_ih = weights(5),
-                .b_hh = weights(6),
-                .W_hr = weights(7),
+                .size = size_of(layer, N),
+                .W_ih = W_ih.begin<const T>(),
+                .W_hh = W_hh.begin<const T>(),
+                .b_ih = begin(b_ih),
+                .b_hh = begin(b_hh),
+                .W_hr = begin(W_hr),
             });
         }
         return Stream<T>(kernels_of(chosen_level()), static_cast<Cell>(cell), layers);
@@ -86,7 +91,7 @@ private:
 template <class T>
 void register_stream_of(nb::module_& module, const char* name) {
     nb::class_<BoundStream<T>>(module, name, "Layers that advance step by step; gatewise._native, the only caller, has checked the numbers.")
-        .def(nb::init<int, std::ptrdiff_t, const Descriptions&>(), "cell"_a, "N"_a, "layers"_a)
+        .def(nb::init<int, std::ptrdiff_t, const std::vector<Weights>&>(), "cell"_a, "N"_a, "layers"_a)
         .def("step", &BoundStream<T>::step, "x"_a.noconvert(), "out"_a.noconvert(), "x (N, I) in, h_t (N, P) of the last layer out.")
         .def("read_state", &BoundStream<T>::read_state, "h"_a.noconvert(), "c"_a.noconvert(), "Writes h (L, N, P) and c (L, N, H).")
         .def("write_state", &BoundStream<T>::write_state, "h"_a.noconvert(), "c"_a.noconvert());

@@ -1,9 +1,11 @@
 """The compiled part of Gatewise; gatewise._native is its only user."""
 
+from collections.abc import Sequence
 from typing import Annotated, overload
 
 import numpy
 from numpy.typing import NDArray
+import torch
 
 
 # Generated from the bindings by nanobind.stubgen; tests/native/test_stub.py says how.
@@ -60,7 +62,7 @@ class Layer:
     Cell, sizes and type of one layer and direction. cell: RNN_TANH, RNN_RELU, LSTM, GRU; P: 0 for no projection.
     """
 
-    def __init__(self, cell: int, is_double: bool, T: int, N: int, I: int, H: int, P: int, max_threads: int) -> None: ...
+    def __init__(self, cell: int, is_double: bool, direction: int, T: int, N: int, I: int, H: int, P: int, max_threads: int) -> None: ...
 
     @property
     def parts(self) -> int:
@@ -72,18 +74,18 @@ class Layer:
     def backward_work(self) -> int:
         """Elements of the workspace of `backward`."""
 
-    def forward(self, is_reverse: bool, lengths: int, offsets: int, x: int, x_step: int, x_sequence: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_ih: int, W_hh: int, b_ih: int, b_hh: int, W_hr: int, y: int, y_step: int, y_sequence: int, h_n: int, c_n: int, kept: int, work: int) -> None:
-        """All steps; native/recurrent.hpp says what each address is."""
+    def forward(self, lengths: torch.Tensor | None, offsets: torch.Tensor | None, x: torch.Tensor, h_0: torch.Tensor | None, c_0: torch.Tensor | None, W_ih: torch.Tensor, W_hh: torch.Tensor, b_ih: torch.Tensor | None, b_hh: torch.Tensor | None, W_hr: torch.Tensor | None, y: torch.Tensor, h_n: torch.Tensor, c_n: torch.Tensor | None, kept: torch.Tensor | None, work: torch.Tensor) -> None:
+        """All steps; native/recurrent.hpp says what each tensor is."""
 
-    def backward(self, is_reverse: bool, lengths: int, offsets: int, dy: int, dy_step: int, dy_sequence: int, dy_column: int, dh_n: int, dh_n_sequence: int, dc_n: int, dc_n_sequence: int, dkept: int, x: int, x_step: int, x_sequence: int, h_0: int, h_0_sequence: int, c_0: int, c_0_sequence: int, W_ih: int, W_hh: int, W_hr: int, y: int, y_step: int, y_sequence: int, kept: int, dx: int, dx_step: int, dx_sequence: int, is_dx_added: bool, dh_0: int, dc_0: int, dW_ih: int, dW_hh: int, db_ih: int, db_hh: int, dh: int, dc: int, dh_norm: int, dc_norm: int, work: int) -> None:
-        """All gradients; native/recurrent.hpp says what each address is."""
+    def backward(self, lengths: torch.Tensor | None, offsets: torch.Tensor | None, dy: torch.Tensor | None, dh_n: torch.Tensor | None, dc_n: torch.Tensor | None, dkept: torch.Tensor | None, x: torch.Tensor, h_0: torch.Tensor | None, c_0: torch.Tensor | None, W_ih: torch.Tensor, W_hh: torch.Tensor, W_hr: torch.Tensor | None, y: torch.Tensor, kept: torch.Tensor | None, dx: torch.Tensor | None, dh_0: torch.Tensor | None, dc_0: torch.Tensor | None, dW_ih: torch.Tensor | None, dW_hh: torch.Tensor | None, db_ih: torch.Tensor | None, db_hh: torch.Tensor | None, dh: torch.Tensor | None, dc: torch.Tensor | None, dh_norm: torch.Tensor | None, dc_norm: torch.Tensor | None, work: torch.Tensor) -> None:
+        """All gradients; native/recurrent.hpp says what each tensor is."""
 
 class Stream32:
     """
     Layers that advance step by step; gatewise._native, the only caller, has checked the numbers.
     """
 
-    def __init__(self, cell: int, N: int, layers: list[tuple[int, ...]]) -> None: ...
+    def __init__(self, cell: int, N: int, layers: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]]) -> None: ...
 
     def step(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')]) -> None:
         """x (N, I) in, h_t (N, P) of the last layer out."""
@@ -98,7 +100,7 @@ class Stream64:
     Layers that advance step by step; gatewise._native, the only caller, has checked the numbers.
     """
 
-    def __init__(self, cell: int, N: int, layers: list[tuple[int, ...]]) -> None: ...
+    def __init__(self, cell: int, N: int, layers: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]]) -> None: ...
 
     def step(self, x: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')]) -> None:
         """x (N, I) in, h_t (N, P) of the last layer out."""

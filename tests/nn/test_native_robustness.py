@@ -52,6 +52,18 @@ def test_native_default_device_is_not_the_kernels_business(problem: Problem) -> 
 
 
 @each_kind
+@pytest.mark.parametrize("needs_grad", [False, True])
+def test_native_input_kept_from_a_transform_that_is_over_is_an_input(problem: Problem, needs_grad: bool) -> None:
+    """It is a wrapper of its own kind, whose memory nobody can see."""
+    layer, x, kept = build_layer(problem), padded_inputs(problem), []
+    torch.func.grad(lambda inside: (kept.append(inside), inside.sum())[1])(x)
+    with torch.set_grad_enabled(needs_grad):
+        actual, expected = layer(kept[0])[0], layer(x)[0]
+    assert_close(actual, expected, "output")
+    assert_fails(assert_close, actual, spoilt(expected), "output")
+
+
+@each_kind
 def test_native_backward_inside_autocast_keeps_its_precision(problem: Problem) -> None:
     layer, x = build_layer(problem, dtype=torch.float32), padded_inputs(problem, torch.float32).requires_grad_()
     loss = layer(x)[0].sum()

@@ -1,4 +1,4 @@
-"""One direction of a layer on the fused kernels, between tensors and addresses.
+"""One direction of a layer on the fused kernels.
 
 Shapes: T steps, N sequences, I inputs, H hidden units, P projection (P = H without one), D directions, G blocks (RNN 1,
 LSTM 4, GRU 3). ``rows`` stands for (T, N) where the batch is padded and for (R,), the number of all steps, where it is
@@ -17,7 +17,6 @@ import gatewise._core as _core
 from gatewise._native.scratch import workspace
 
 CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
-_NOTHING = (0, 0, 0)
 
 Initial = tuple[Tensor | None, Tensor | None]  # h_0 (D, N, P), c_0 (D, N, H) for the LSTM; None: zeros
 
@@ -65,11 +64,9 @@ class DirectionKernel:
         proj_size: int = 0,
     ) -> None:
         sizes = (shape.num_steps, shape.num_sequences, input_size, hidden_size, proj_size)
-        self._core = _core.Layer(CELLS[mode], dtype == torch.float64, *sizes, torch.get_num_threads())
-        self._direction = direction
-        self._first = direction * (proj_size or hidden_size)  # this direction's first column of the output
+        self._core = _core.Layer(CELLS[mode], dtype == torch.float64, direction, *sizes, torch.get_num_threads())
         self._dtype = dtype
-        self._steps = direction == 1, address_of(shape.lengths), address_of(shape.offsets)
+        self._steps = shape.lengths, shape.offsets
 
     @property
     def num_threads(self) -> int:
@@ -82,7 +79,7 @@ class DirectionKernel:
         initial: Initial,
         weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None],
         output: Tensor,
-        final: Initial,
+        final: tuple[Tensor, Tensor | None],
         kept: Tensor | None,
     ) -> None:
         """Run all steps.
@@ -104,22 +101,7 @@ class DirectionKernel:
         """
         w_ih, w_hh, b_ih, b_hh, w_hr = weights
         work = workspace(self._core.forward_work(), self._dtype)
-        self._core.forward(
-            *self._steps,
-            *_view(x),
-            *_state(initial[0], self._direction),
-            *_state(initial[1], self._direction),
-            w_ih.data_ptr(),
-            w_hh.data_ptr(),
-            address_of(b_ih),
-            address_of(b_hh),
-            address_of(w_hr),
-            *_view(output, self._first),
-            _state(final[0], self._direction)[0],
-            _state(final[1], self._direction)[0],
-            address_of(kept),
-            work.data_ptr(),
-        )
+        self._core.forward(*self._steps, x, *initial, w_ih, w_hh, b_ih, b_hh, w_hr, output, *final, kept, work)
 
     def backward(
         self,
@@ -160,59 +142,22 @@ class DirectionKernel:
             Written: their Euclidean norms.
         """
         w_ih, w_hh, w_hr = weights
-        grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh = weight_gradients
         work = workspace(self._core.backward_work(), self._dtype)
         self._core.backward(
             *self._steps,
-            *_expandable_view(cotangents[0], self._first),
-            *_state(cotangents[1], self._direction),
-            *_state(cotangents[2], self._direction),
-            address_of(kept_cotangent),
-            *_view(x),
-            *_state(initial[0], self._direction),
-            *_state(initial[1], self._direction),
-            w_ih.data_ptr(),
-            w_hh.data_ptr(),
-            address_of(w_hr),
-            *_view(output, self._first),
-            address_of(kept),
-            *_view(input_gradient),
-            self._direction == 1,
-            _state(initial_gradients[0], self._direction)[0],
-            _state(initial_gradients[1], self._direction)[0],
-            address_of(grad_w_ih),
-            address_of(grad_w_hh),
-            address_of(grad_b_ih),
-            address_of(grad_b_hh),
-            address_of(totals[0]),
-            address_of(totals[1]),
-            address_of(norms[0]),
-            address_of(norms[1]),
-            work.data_ptr(),
+            *cotangents,
+            kept_cotangent,
+            x,
+            *initial,
+            w_ih,
+            w_hh,
+            w_hr,
+            output,
+            kept,
+            input_gradient,
+            *initial_gradients,
+            *weight_gradients,
+            *totals,
+            *norms,
+            work,
         )
-
-
-def address_of(tensor: Tensor | None) -> int:
-    """Return where the tensor begins; 0 for none."""
-    return 0 if tensor is None else tensor.data_ptr()
-
-
-def _view(tensor: Tensor | None, first: int = 0) -> tuple[int, int, int]:
-    """Return the address of column `first` of (rows, *) and its strides. Slicing instead would cost microseconds."""
-    if tensor is None:
-        return _NOTHING
-    strides = tensor.stride()
-    return tensor.data_ptr() + first * tensor.element_size(), strides[0] if len(strides) == 3 else 0, strides[-2]
-
-
-def _expandable_view(tensor: Tensor | None, first: int) -> tuple[int, int, int, int]:
-    """Return what `_view` does, and the stride of the last axis: 0 where it is expanded from one number."""
-    is_expanded = tensor is not None and tensor.stride(-1) == 0
-    return *_view(tensor, 0 if is_expanded else first), 0 if is_expanded else 1
-
-
-def _state(tensor: Tensor | None, direction: int) -> tuple[int, int]:
-    """Return the address of [direction, 0, 0] of (D, N, H) and the stride from sequence to sequence."""
-    if tensor is None:
-        return 0, 0
-    return tensor.data_ptr() + direction * tensor.stride(0) * tensor.element_size(), tensor.stride(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import gatewise._core as _core
-from gatewise._native.layer import CELLS, address_of
+from gatewise._native.layer import CELLS
 
 Array = np.ndarray[Any, Any]
 LayerWeights = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]  # W_ih, W_hh, b_ih, b_hh, W_hr
@@ -27,10 +27,4 @@ def make_stream(mode: str, num_sequences: int, layers: list[LayerWeights]) -> _c
         Biases and projection may be None.
     """
     kind = _core.Stream64 if layers[0][0].dtype == torch.float64 else _core.Stream32
-    return kind(CELLS[mode], num_sequences, [_description(weights) for weights in layers])
-
-
-def _description(weights: LayerWeights) -> tuple[int, ...]:
-    w_ih, w_hh, _, _, w_hr = weights
-    hidden_size, proj_size = (w_hh.shape[1], 0) if w_hr is None else (w_hr.shape[1], w_hr.shape[0])
-    return w_ih.shape[1], hidden_size, proj_size, *map(address_of, weights)
+    return kind(CELLS[mode], num_sequences, layers)

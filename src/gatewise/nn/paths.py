@@ -26,6 +26,7 @@ from gatewise.nn.weights import given_weights, have_their_shapes, layer_weights
 Path = Literal["native", "composite", "torch"]
 
 
+_has_left_transform = torch._C._functorch.is_functorch_wrapped_tensor  # and still wears the transform's wrapper
 _HAS_KERNELS = _native.cpu_level() != "none"  # once: the compiler cannot see through the call
 
 
@@ -83,7 +84,7 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
     for tensor in tensors:  # a loop: `all` over a generator takes twice as long, and every call comes here
         if tensor.dtype != dtype or not tensor.is_cpu or tensor.layout != torch.strided:
             return False
-        if is_open and (type(tensor) not in (Tensor, Parameter) or tensor.is_neg()):
+        if is_open and (type(tensor) not in (Tensor, Parameter) or tensor.is_neg() or _has_left_transform(tensor)):
             return False
     return True
 

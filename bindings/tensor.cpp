@@ -1,0 +1,96 @@
+#include "tensor.hpp"
+
+#include <nanobind/ndarray.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+
+namespace nb = nanobind;
+
+namespace gatewise::bindings {
+namespace {
+
+// DLPack's table of C functions for quick exchange (dlpack.h, DLPackExchangeAPI), as far as we read it; torch has it since 2.10. A dozen
+// tensors take a microsecond through it. Asked for their addresses and strides in Python they take ten, as long as a small layer computes.
+struct ExchangeTable {
+    std::uint32_t major, minor;
+    const ExchangeTable* older;
+    void *allocate, *own, *give_back;
+    int (*view)(void* object, nb::dlpack::dltensor* out);  // may be null
+    void* stream;
+};
+
+struct Torch {
+    PyTypeObject* tensor_type;
+    decltype(ExchangeTable::view) view;  // null: this torch has none
+};
+
+const Torch* find_torch() {
+    const nb::object type = nb::module_::import_("torch").attr("Tensor");
+    decltype(ExchangeTable::view) view = nullptr;
+    if (nb::hasattr(type, "__dlpack_c_exchange_api__")) {
+        const auto capsule = nb::cast<nb::capsule>(type.attr("__dlpack_c_exchange_api__"));
+        const auto* table = static_cast<const ExchangeTable*>(capsule.data("dlpack_exchange_api"));
+        while (table != nullptr && table->major > 1) table = table->older;
+        if (table != nullptr) view = table->view;
+    }
+    return new Torch{.tensor_type = reinterpret_cast<PyTypeObject*>(nb::object(type).release().ptr()), .view = view};
+}
+
+// Found once and never freed, since the interpreter may end before us. No local static: a thread that waits for another's to be made would
+// hold the lock that an import needs.
+const Torch& torch() {
+    static std::atomic<const Torch*> known{nullptr};
+    const Torch* found = known.load(std::memory_order_acquire);
+    if (found == nullptr) {
+        found = find_torch();
+        known.store(found, std::memory_order_release);
+    }
+    return *found;
+}
+
+bool view_of_torch(decltype(ExchangeTable::view) view, nb::handle object, Tensor& tensor) {
+    nb::dlpack::dltensor seen;
+    if (view(object.ptr(), &seen) != 0) throw nb::python_error();
+    const auto rank = static_cast<std::size_t>(seen.ndim);
+    if (rank > tensor.shape.size()) return false;
+    tensor.data = static_cast<char*>(seen.data) + seen.byte_offset;
+    tensor.rank = rank;
+    std::copy_n(seen.shape, rank, tensor.shape.begin());
+    std::copy_n(seen.strides, rank, tensor.strides.begin());
+    return true;
+}
+
+// What has no such table, as an older torch: the same in Python.
+bool asked_in_python(nb::handle object, Tensor& tensor) {
+    const auto shape = nb::cast<nb::tuple>(object.attr("shape")), strides = nb::cast<nb::tuple>(object.attr("stride")());
+    if (shape.size() > tensor.shape.size()) return false;
+    tensor.data = reinterpret_cast<void*>(nb::cast<std::uintptr_t>(object.attr("data_ptr")()));
+    tensor.rank = shape.size();
+    for (std::size_t axis = 0; axis < tensor.rank; axis++) {
+        tensor.shape[axis] = nb::cast<std::ptrdiff_t>(shape[axis]);
+        tensor.strides[axis] = nb::cast<std::ptrdiff_t>(strides[axis]);
+    }
+    return true;
+}
+
+}  // namespace
+
+bool read_tensor(nb::handle object, Tensor& tensor) noexcept {
+    if (object.is_none()) {
+        tensor = {};
+        return true;
+    }
+    try {
+        const Torch& known = torch();
+        // Not isinstance, for which torch's metaclass runs Python.
+        const bool is_torch = PyType_IsSubtype(Py_TYPE(object.ptr()), known.tensor_type) != 0;
+        return is_torch && known.view != nullptr ? view_of_torch(known.view, object, tensor) : asked_in_python(object, tensor);
+    } catch (const std::exception&) {  // no tensor, or none that has an address: the caller says that the argument does not fit
+        return false;
+    }
+}
+
+}  // namespace gatewise::bindings

@@ -1,0 +1,33 @@
+// What the kernels need to know of a torch tensor, read as the argument of a bound function.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <array>
+#include <cstddef>
+
+namespace gatewise::bindings {
+
+// A view of a tensor of at most three axes, valid during the call that it is an argument of. None is a view of nothing.
+struct Tensor {
+    void* data = nullptr;  // null: None
+    std::size_t rank = 0;
+    std::array<std::ptrdiff_t, 3> shape{}, strides{};  // strides in elements
+
+    template <class T>
+    T* begin() const {
+        return static_cast<T*>(data);
+    }
+};
+
+// Whether `object` is a tensor of at most three axes or None; what it is goes to `tensor`.
+bool read_tensor(nanobind::handle object, Tensor& tensor) noexcept;
+
+}  // namespace gatewise::bindings
+
+template <>
+struct nanobind::detail::type_caster<gatewise::bindings::Tensor> {
+    NB_TYPE_CASTER(gatewise::bindings::Tensor, const_name("torch.Tensor"))
+
+    bool from_python(handle object, std::uint32_t, cleanup_list*) noexcept { return gatewise::bindings::read_tensor(object, value); }
+};

@@ -1,0 +1,82 @@
+"""How bound functions read their tensors: from torch's table of C functions, and in Python from whatever has none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gatewise import _native
+from gatewise._native import layer as layer_module
+from gatewise._native.scratch import workspace
+
+pytestmark = pytest.mark.skipif(_native.cpu_level() == "none", reason="this machine has no native kernels")
+core = layer_module._core
+STEPS, SEQUENCES, INPUTS, UNITS = 7, 3, 4, 5
+
+
+class WithoutTable:
+    """A tensor as an older torch shows it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.shape, self.stride, self.data_ptr = tensor.shape, tensor.stride, tensor.data_ptr
+
+
+def run_second_direction(show: Any, **changed: Any) -> Tensor:
+    """Run the second direction of an LSTM on strided tensors, each handed over as `show` makes it."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    layer = core.Layer(layer_module.CELLS["LSTM"], True, 1, STEPS, SEQUENCES, INPUTS, UNITS, 0, 1)
+    output, final = (
+        torch.zeros(STEPS, SEQUENCES, 2 * UNITS, dtype=torch.float64),
+        torch.zeros(2, 2, SEQUENCES, UNITS, dtype=torch.float64),
+    )
+    arguments = {
+        "lengths": torch.tensor([7, 2, 5]),
+        "offsets": None,
+        "x": random(SEQUENCES, STEPS, 2 * INPUTS).transpose(0, 1)[..., :INPUTS],
+        "h_0": random(2, 2 * SEQUENCES, UNITS)[:, ::2],
+        "c_0": random(2, SEQUENCES, UNITS),
+        "W_ih": torch.nn.Parameter(random(4 * UNITS, INPUTS)),
+        "W_hh": random(4 * UNITS, UNITS),
+        "b_ih": random(4 * UNITS),
+        "b_hh": None,
+        "W_hr": None,
+        "y": output,
+        "h_n": final[0],
+        "c_n": final[1],
+        "kept": None,
+        "work": workspace(layer.forward_work(), torch.float64),
+    }
+    arguments |= changed
+    layer.forward(**{name: tensor if tensor is None else show(tensor) for name, tensor in arguments.items()})
+    assert output[..., UNITS:].any()
+    assert not output[..., :UNITS].any()
+    return torch.cat([output.flatten(), final.flatten()])
+
+
+def test_table_and_python_show_the_same_tensor() -> None:
+    expected = run_second_direction(lambda tensor: tensor)
+    assert torch.equal(run_second_direction(WithoutTable), expected)
+    assert not torch.equal(run_second_direction(WithoutTable, lengths=torch.tensor([7, 3, 5])), expected)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, 3, "x", torch.zeros(1, STEPS, SEQUENCES, INPUTS), WithoutTable(torch.zeros(1, STEPS, SEQUENCES, INPUTS))],
+)
+def test_what_is_no_tensor_of_three_axes_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        run_second_direction(lambda tensor: tensor, x=wrong)
+
+
+def test_tensor_without_memory_is_refused() -> None:
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        run_second_direction(
+            lambda tensor: tensor, x=torch.zeros(STEPS, SEQUENCES, INPUTS, dtype=torch.float64).to_sparse()
+        )
