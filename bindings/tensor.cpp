@@ -23,12 +23,13 @@ struct ExchangeTable {
 };
 
 struct Torch {
-    PyTypeObject* tensor_type;
+    PyTypeObject *tensor, *parameter;    // the types
+    PyObject* is_neg;                    // Tensor.is_neg
     decltype(ExchangeTable::view) view;  // null: this torch has none
 };
 
 const Torch* find_torch() {
-    const nb::object type = nb::module_::import_("torch").attr("Tensor");
+    const nb::object torch = nb::module_::import_("torch"), type = torch.attr("Tensor");
     decltype(ExchangeTable::view) view = nullptr;
     if (nb::hasattr(type, "__dlpack_c_exchange_api__")) {
         const auto capsule = nb::cast<nb::capsule>(type.attr("__dlpack_c_exchange_api__"));
@@ -36,7 +37,11 @@ const Torch* find_torch() {
         while (table != nullptr && table->major > 1) table = table->older;
         if (table != nullptr) view = table->view;
     }
-    return new Torch{.tensor_type = reinterpret_cast<PyTypeObject*>(nb::object(type).release().ptr()), .view = view};
+    const auto keep = [](nb::object object) { return object.release().ptr(); };
+    return new Torch{.tensor = reinterpret_cast<PyTypeObject*>(keep(type)),
+                     .parameter = reinterpret_cast<PyTypeObject*>(keep(torch.attr("nn").attr("Parameter"))),
+                     .is_neg = keep(type.attr("is_neg")),
+                     .view = view};
 }
 
 // Found once and never freed, since the interpreter may end before us. No local static: a thread that waits for another's to be made would
@@ -86,11 +91,31 @@ bool read_tensor(nb::handle object, Tensor& tensor) noexcept {
     try {
         const Torch& known = torch();
         // Not isinstance, for which torch's metaclass runs Python.
-        const bool is_torch = PyType_IsSubtype(Py_TYPE(object.ptr()), known.tensor_type) != 0;
+        const bool is_torch = PyType_IsSubtype(Py_TYPE(object.ptr()), known.tensor) != 0;
         return is_torch && known.view != nullptr ? view_of_torch(known.view, object, tensor) : asked_in_python(object, tensor);
     } catch (const std::exception&) {  // no tensor, or none that has an address: the caller says that the argument does not fit
         return false;
     }
 }
+
+bool are_plain(const Tensors& tensors, bool is_double) {
+    const Torch& known = torch();
+    for (const nb::handle tensor : tensors) {
+        const PyTypeObject* const type = Py_TYPE(tensor.ptr());
+        if (type != known.tensor && type != known.parameter) return false;
+        nb::dlpack::dltensor seen;
+        if (known.view(tensor.ptr(), &seen) != 0) {  // it has no memory of its own
+            PyErr_Clear();
+            return false;
+        }
+        const bool is_on_cpu = seen.device.device_type == nb::device::cpu::value;
+        const bool is_floating = seen.dtype.code == static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float);
+        if (!is_on_cpu || !is_floating || seen.dtype.bits != (is_double ? 64 : 32)) return false;
+        if (nb::cast<bool>(nb::handle(known.is_neg)(tensor))) return false;
+    }
+    return true;
+}
+
+bool has_exchange_table() { return torch().view != nullptr; }
 
 }  // namespace gatewise::bindings

@@ -31,3 +31,15 @@ struct nanobind::detail::type_caster<gatewise::bindings::Tensor> {
 
     bool from_python(handle object, std::uint32_t, cleanup_list*) noexcept { return gatewise::bindings::read_tensor(object, value); }
 };
+
+namespace gatewise::bindings {
+
+// Whether torch shows its tensors without a detour through Python.
+bool has_exchange_table();
+
+using Tensors = nanobind::typed<nanobind::list, Tensor>;
+
+// Whether all are tensors or parameters proper, dense, on the CPU, of the type and no negated views. Needs the table.
+bool are_plain(const Tensors& tensors, bool is_double);
+
+}  // namespace gatewise::bindings

@@ -25,6 +25,14 @@ def cpu_levels() -> list[str]:
 def compiled_levels() -> list[str]:
     """The CPU levels with native kernels in this build, best first."""
 
+def has_exchange_table() -> bool:
+    """Whether torch shows its tensors without a detour through Python."""
+
+def are_plain(tensors: list[torch.Tensor], is_double: bool) -> bool:
+    """
+    Whether all are tensors or parameters proper, dense, on the CPU, of the type and no negated views. Needs the table.
+    """
+
 @overload
 def exp(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], level: str | None = None) -> None: ...
 

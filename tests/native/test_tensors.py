@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gatewise import _native
 from gatewise._native import layer as layer_module
 from gatewise._native.scratch import workspace
+from gatewise._native.tensors import is_plain
 
 pytestmark = pytest.mark.skipif(_native.cpu_level() == "none", reason="this machine has no native kernels")
 core = layer_module._core
@@ -80,3 +82,46 @@ def test_tensor_without_memory_is_refused() -> None:
         run_second_direction(
             lambda tensor: tensor, x=torch.zeros(STEPS, SEQUENCES, INPUTS, dtype=torch.float64).to_sparse()
         )
+
+
+def odd_tensors() -> dict[str, Tensor]:
+    class Subclass(Tensor):
+        pass
+
+    plain, kept = torch.zeros(2, 3), []
+    torch.func.grad(lambda inside: (kept.append(inside), inside.sum())[1])(plain)
+    with FakeTensorMode():
+        fake = torch.zeros(2, 3)
+    return {
+        "double": plain.double(),
+        "half": plain.bfloat16(),
+        "integer": plain.int(),
+        "complex": torch.zeros(2, 3, dtype=torch.complex64),
+        "negated": torch._neg_view(plain),
+        "meta": plain.to("meta"),
+        "fake": fake,
+        "sparse": plain.to_sparse(),
+        "mkldnn": plain.to_mkldnn(),
+        "subclass": plain.as_subclass(Subclass),
+        "left by a transform": kept[0],
+    }
+
+
+@pytest.mark.parametrize("name", odd_tensors())
+def test_tensors_that_kernels_cannot_read_are_known(name: str) -> None:
+    for dtype in [torch.float32] if name == "double" else [torch.float32, torch.float64]:
+        assert _native.are_plain([torch.zeros(2, dtype=dtype), odd_tensors()[name]], dtype) is False
+        assert is_plain(odd_tensors()[name], dtype) is False
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tensors_that_kernels_can_read_are_known(dtype: torch.dtype) -> None:
+    tensor = torch.zeros(2, 3, dtype=dtype)
+    with torch.inference_mode():
+        inference = tensor + 1
+    tensors = [tensor, torch.nn.Parameter(tensor), tensor.t()[1:], tensor[:, :0], tensor.expand(4, 2, 3), inference]
+    assert _native.are_plain(tensors, dtype) is True
+    assert all(is_plain(tensor, dtype) for tensor in tensors)
+    other = torch.float64 if dtype == torch.float32 else torch.float32
+    assert _native.are_plain(tensors, other) is False
+    assert not any(is_plain(tensor, other) for tensor in tensors)

@@ -137,8 +137,7 @@ def test_native_thread_count_does_not_matter(
     kind: dict[str, str], lengths: tuple[int, ...] | None, dtype: torch.dtype
 ) -> None:
     problem = Problem(**kind, **LARGE_ENOUGH_FOR_THREADS, lengths=lengths, bidirectional=True)
-    with threads(3):
-        kernel = _native.DirectionKernel(build_layer(problem).mode, 0, dtype, _native.StepShape(23, 11), 9, 149)
+    kernel = _native.DirectionKernel(build_layer(problem).mode, 0, dtype, 23, 11, 9, 149, 0, 3)
     assert kernel.num_threads == 3
     results = []
     for count in (1, 2, 3):

@@ -6,8 +6,9 @@ import torch  # noqa: F401
 
 import gatewise._core as _core
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
-from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients
+from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients, direction_kernel
 from gatewise._native.stream import make_stream
+from gatewise._native.tensors import are_plain
 from gatewise._native.threads import is_forked_child, num_threads, serial_in_forked_child
 
 __all__ = [
@@ -16,9 +17,11 @@ __all__ = [
     "Initial",
     "StepShape",
     "WeightGradients",
+    "are_plain",
     "compiled_levels",
     "cpu_level",
     "cpu_levels",
+    "direction_kernel",
     "exp",
     "is_forked_child",
     "make_stream",

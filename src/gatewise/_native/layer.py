@@ -8,7 +8,9 @@ contiguous altogether. Nothing is checked here: callers have.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import atexit
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,7 +42,7 @@ class WeightGradients(NamedTuple):
 
 
 class DirectionKernel:
-    """The kernels for one direction of a layer of one size, on at most ``torch.get_num_threads()`` threads.
+    """The kernels for one direction of a layer and batch of one size.
 
     Parameters
     ----------
@@ -48,9 +50,9 @@ class DirectionKernel:
     direction : {0, 1}
         1 walks backwards in time. Which part of the states and of the output is read and written.
     dtype : torch.float32 or torch.float64
-    shape : StepShape
-    input_size, hidden_size, proj_size : int
-        I, H, and P or 0.
+    num_steps, num_sequences, input_size, hidden_size, proj_size : int
+        T, N, I, H, and P or 0.
+    max_threads : int
     """
 
     def __init__(
@@ -58,15 +60,17 @@ class DirectionKernel:
         mode: str,
         direction: int,
         dtype: torch.dtype,
-        shape: StepShape,
+        num_steps: int,
+        num_sequences: int,
         input_size: int,
         hidden_size: int,
-        proj_size: int = 0,
+        proj_size: int,
+        max_threads: int,
     ) -> None:
-        sizes = (shape.num_steps, shape.num_sequences, input_size, hidden_size, proj_size)
-        self._core = _core.Layer(CELLS[mode], dtype == torch.float64, direction, *sizes, torch.get_num_threads())
+        sizes = num_steps, num_sequences, input_size, hidden_size, proj_size
+        self._core = _core.Layer(CELLS[mode], dtype == torch.float64, direction, *sizes, max_threads)
         self._dtype = dtype
-        self._steps = shape.lengths, shape.offsets
+        self._forward_work, self._backward_work = self._core.forward_work(), self._core.backward_work()
 
     @property
     def num_threads(self) -> int:
@@ -75,6 +79,7 @@ class DirectionKernel:
 
     def forward(
         self,
+        shape: StepShape,
         x: Tensor,
         initial: Initial,
         weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None],
@@ -86,6 +91,7 @@ class DirectionKernel:
 
         Parameters
         ----------
+        shape : StepShape
         x : (rows, I)
             Never read past a sequence's end.
         initial : (h_0, c_0)
@@ -100,11 +106,14 @@ class DirectionKernel:
             W_hn h_{t-1} + b_hn; zero past each sequence's end.
         """
         w_ih, w_hh, b_ih, b_hh, w_hr = weights
-        work = workspace(self._core.forward_work(), self._dtype)
-        self._core.forward(*self._steps, x, *initial, w_ih, w_hh, b_ih, b_hh, w_hr, output, *final, kept, work)
+        work = workspace(self._forward_work, self._dtype)
+        self._core.forward(
+            shape.lengths, shape.offsets, x, *initial, w_ih, w_hh, b_ih, b_hh, w_hr, output, *final, kept, work
+        )
 
     def backward(
         self,
+        shape: StepShape,
         cotangents: tuple[Tensor | None, Tensor | None, Tensor | None],
         kept_cotangent: Tensor | None,
         x: Tensor,
@@ -122,6 +131,7 @@ class DirectionKernel:
 
         Parameters
         ----------
+        shape : StepShape
         cotangents : (grad_output (rows, D*P), grad_h_n (D, N, P), grad_c_n (D, N, H))
             dL/dy_t, dL/dh_n, dL/dc_n; None is zero. The last axis of dL/dy_t may be expanded from one number.
         kept_cotangent : (rows, (G+1)*H), optional
@@ -142,9 +152,10 @@ class DirectionKernel:
             Written: their Euclidean norms.
         """
         w_ih, w_hh, w_hr = weights
-        work = workspace(self._core.backward_work(), self._dtype)
+        work = workspace(self._backward_work, self._dtype)
         self._core.backward(
-            *self._steps,
+            shape.lengths,
+            shape.offsets,
             *cotangents,
             kept_cotangent,
             x,
@@ -161,3 +172,12 @@ class DirectionKernel:
             *norms,
             work,
         )
+
+
+@lru_cache(maxsize=256)
+def direction_kernel(*of: Any) -> DirectionKernel:
+    """Return `DirectionKernel(*of)`, kept from call to call: making one takes a fiftieth of a small layer's call."""
+    return DirectionKernel(*of)
+
+
+atexit.register(direction_kernel.cache_clear)  # nanobind reports what is left of its objects at the end of the process

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import _VF, Tensor
 from torch.autograd import forward_ad
-from torch.nn import Parameter, RNNBase
+from torch.nn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
 from gatewise import _native
@@ -26,7 +26,6 @@ from gatewise.nn.weights import given_weights, have_their_shapes, layer_weights
 Path = Literal["native", "composite", "torch"]
 
 
-_has_left_transform = torch._C._functorch.is_functorch_wrapped_tensor  # and still wears the transform's wrapper
 _HAS_KERNELS = _native.cpu_level() != "none"  # once: the compiler cannot see through the call
 
 
@@ -79,14 +78,9 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
         if not have_their_shapes(weights, layer, row):
             return False  # torch says what is wrong with them
         tensors += weights
-    # The compiler shows fake tensors, and tells nobody whether one is a negated view.
-    is_open = not torch.compiler.is_compiling()
-    for tensor in tensors:  # a loop: `all` over a generator takes twice as long, and every call comes here
-        if tensor.dtype != dtype or not tensor.is_cpu or tensor.layout != torch.strided:
-            return False
-        if is_open and (type(tensor) not in (Tensor, Parameter) or tensor.is_neg() or _has_left_transform(tensor)):
-            return False
-    return True
+    if torch.compiler.is_compiling():  # it shows fake tensors, and tells nobody whether one is a negated view
+        return all(tensor.dtype == dtype and tensor.is_cpu and tensor.layout == torch.strided for tensor in tensors)
+    return _native.are_plain(tensors, dtype)
 
 
 def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:

@@ -5,7 +5,9 @@ Works on any torch.nn.RNNBase, ours and torch's alike, since both keep the same 
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import _lru_cache_wrapper, cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,12 +16,18 @@ from torch.nn import RNNBase
 from gatewise import cells
 from gatewise.cells import Cell, Weights
 
+Result = TypeVar("Result")
 _EQUATIONS: dict[str, Cell] = {
     "RNN_TANH": cells.RNN("tanh"),
     "RNN_RELU": cells.RNN("relu"),
     "LSTM": cells.LSTM(),
     "GRU": cells.GRU(),
 }
+
+
+def cached(function: _lru_cache_wrapper[Result]) -> Callable[..., Result]:
+    """Return a function with a cache as it is, and without it to the compiler, which warns that it cannot keep one."""
+    return function.__wrapped__ if torch.compiler.is_compiling() else function
 
 
 def equations_of(layer: RNNBase) -> Cell:
@@ -70,9 +78,7 @@ def layer_weights(layer: RNNBase, rows: slice) -> list[Tensor]:
 
 def weight_names(layer: RNNBase, index: int) -> tuple[str, ...]:
     """Return the names of the weights of row `index` that there are, in torch's order."""
-    # The compiler warns of a cache that it cannot keep.
-    names = names_of_row.__wrapped__ if torch.compiler.is_compiling() else names_of_row
-    return names(index, num_directions(layer), layer.bias, layer.proj_size > 0)
+    return cached(names_of_row)(index, num_directions(layer), layer.bias, layer.proj_size > 0)
 
 
 @cache
@@ -85,12 +91,19 @@ def names_of_row(index: int, directions: int, has_bias: bool, has_projection: bo
 
 def have_their_shapes(weights: list[Tensor], layer: RNNBase, row: int) -> bool:
     """Whether the weights of one row of the L*D axis have the shapes that the kernels, which see addresses, rely on."""
-    directions, state_size, size = num_directions(layer), layer.proj_size or layer.hidden_size, layer.hidden_size
-    inputs = layer.input_size if row < directions else directions * state_size
-    stacked = equations_of(layer).num_blocks * size
-    w_ih, w_hh, *more = weights
-    if w_ih.shape != (stacked, inputs) or w_hh.shape != (stacked, state_size):
-        return False
-    if layer.proj_size and more.pop().shape != (layer.proj_size, size):
-        return False
-    return all(bias.shape == (stacked,) for bias in more)
+    directions = num_directions(layer)
+    input_size = layer.input_size if row < directions else directions * (layer.proj_size or layer.hidden_size)
+    blocks = equations_of(layer).num_blocks
+    expected = cached(shapes_of_row)(blocks, input_size, layer.hidden_size, layer.proj_size, layer.bias)
+    return [weight.shape for weight in weights] == expected
+
+
+@cache
+def shapes_of_row(
+    blocks: int, input_size: int, hidden_size: int, proj_size: int, has_bias: bool
+) -> list[tuple[int, ...]]:
+    """Return the shapes of the weights of one row, in torch's order, for cells of so many blocks."""
+    stacked = blocks * hidden_size
+    biases = [(stacked,), (stacked,)] if has_bias else []
+    projection = [(proj_size, hidden_size)] if proj_size else []
+    return [(stacked, input_size), (stacked, proj_size or hidden_size), *biases, *projection]

@@ -6,6 +6,7 @@ P projection (P = H without one), D directions, G gates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def run_layer(plan: Plan, x: Tensor, h_0: Tensor | None, c_0: Tensor | None, fla
         return LayerResult(*run_operator(plan, x, h_0, c_0, flat), [])
     if not (torch.is_grad_enabled() and _requires_grad(x, h_0, c_0, *flat)):
         return forward(plan, x, h_0, c_0, flat, is_kept=plan.tracing != "none")
-    y, h_n, c_n, *kept = _LayerFunction.apply(plan, x, h_0, c_0, *flat)  # type: ignore[no-untyped-call]
+    y, h_n, c_n, *kept = _apply(plan, x, h_0, c_0, *flat)
     return LayerResult(y, h_n, c_n, kept)
 
 
@@ -75,6 +76,10 @@ class _LayerFunction(Function):
                 return None, *differentiable_gradients(plan, x, h_0, c_0, flat, cotangents, needed)
         with undisturbed():
             return None, *gradients_of(plan, Saved(x, h_0, c_0, flat, y, kept), cotangents, needed)
+
+
+# Function's own apply looks for transforms of torch.func and for wrappers that they left, as `choose_path` has done.
+_apply: Callable[..., Any] = super(Function, _LayerFunction).apply
 
 
 def _are_batched(cotangents: tuple[Tensor | None, ...]) -> bool:

@@ -63,15 +63,17 @@ def gradients(
     grad_x = _memory_like(x) if needs_x else None
     given = _given(cotangents)
     grad_weights: list[Tensor | None] = []
-    for d in range(plan.num_directions):
+    per_direction = plan.kind.weights_per_direction
+    for d in range(plan.kind.num_directions):
         weights = plan.weights(saved.flat, d)
         kernel = plan.kernel(d, x.dtype, x.shape[-1])
-        needs = needs_weights[d * plan.weights_per_direction :][: plan.weights_per_direction]
+        needs = needs_weights[d * per_direction :][:per_direction]
         of_weights = [
             _memory_like(weight) if needs[k] else None for k, weight in enumerate(weights[:4]) if weight is not None
         ]
         totals = _Totals.wanted(plan, y)
         kernel.backward(
+            plan.shape,
             (given[0], given[1], given[2]),
             given[3 + d] if len(given) > 3 else None,
             x,
@@ -87,7 +89,7 @@ def gradients(
         )
         totals.hand_out(plan, d)
         grad_weights += of_weights
-        if plan.proj_size:
+        if plan.kind.proj_size:
             grad_weights.append(_projection_gradient(plan, saved, d, totals.hidden) if needs[-1] else None)
     return [grad_x, *grad_initial, *grad_weights]
 
@@ -103,14 +105,14 @@ class _Totals(NamedTuple):
     @classmethod
     def wanted(cls, plan: Plan, y: Tensor) -> _Totals:
         """Return it for y (rows, D*P); the gradient of a projection is made of dL/dh_t too."""
-        if not (plan.totals or plan.proj_size):
+        if not (plan.totals or plan.kind.proj_size):
             return cls()
-        rows, has_cell_state = y.shape[:-1], plan.equations.has_cell_state
+        rows, has_cell_state = y.shape[:-1], plan.kind.equations.has_cell_state
         kinds = [total.are_norms_only for total in plan.totals]
         wants_all, wants_norms = False in kinds, True in kinds
         return cls(
-            y.new_empty(*rows, plan.state_size) if wants_all or plan.proj_size else None,
-            y.new_empty(*rows, plan.hidden_size) if wants_all and has_cell_state else None,
+            y.new_empty(*rows, plan.kind.state_size) if wants_all or plan.kind.proj_size else None,
+            y.new_empty(*rows, plan.kind.hidden_size) if wants_all and has_cell_state else None,
             y.new_empty(rows, dtype=torch.float64) if wants_norms else None,
             y.new_empty(rows, dtype=torch.float64) if wants_norms and has_cell_state else None,
         )
@@ -147,9 +149,9 @@ def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: Tensor | None
     """Return dW_hr = sum over the rows of dh_t m_t^T, m = o * tanh(c_t)."""
     if grad_h is None:
         return None
-    output_gate, cell = saved.kept[d][..., 3 * plan.hidden_size :].chunk(2, dim=-1)
+    output_gate, cell = saved.kept[d][..., 3 * plan.kind.hidden_size :].chunk(2, dim=-1)
     m = output_gate * cell.tanh()
-    return grad_h.reshape(-1, plan.proj_size).t() @ m.reshape(-1, plan.hidden_size)
+    return grad_h.reshape(-1, plan.kind.proj_size).t() @ m.reshape(-1, plan.kind.hidden_size)
 
 
 def contiguous(weight: Tensor | None) -> Tensor | None:

@@ -23,19 +23,19 @@ def forward(
     plan: Plan, x: Tensor, h_0: Tensor | None, c_0: Tensor | None, flat: tuple[Tensor, ...], *, is_kept: bool
 ) -> LayerResult:
     """Call the kernel once a direction."""
-    rows, num_sequences = x.shape[:-1], plan.shape.num_sequences
+    kind, rows, num_sequences = plan.kind, x.shape[:-1], plan.shape.num_sequences
     x = with_contiguous_rows(x)
     initial = state_rows(h_0), state_rows(c_0)
     # Sizes one by one: of a tuple a tensor takes half as long again to make.
-    y = x.new_empty(*rows, plan.num_directions * plan.state_size)
-    h_n = x.new_empty(plan.num_directions, num_sequences, plan.state_size)
-    has_cell_state = plan.equations.has_cell_state
-    c_n = x.new_empty(plan.num_directions, num_sequences, plan.hidden_size) if has_cell_state else None
+    y = x.new_empty(*rows, kind.num_directions * kind.state_size)
+    h_n = x.new_empty(kind.num_directions, num_sequences, kind.state_size)
+    c_n = x.new_empty(kind.num_directions, num_sequences, kind.hidden_size) if kind.equations.has_cell_state else None
     kept: list[Tensor] = []
-    for d in range(plan.num_directions):
-        if is_kept and plan.kept_size:
-            kept.append(x.new_empty(*rows, plan.kept_size))
+    for d in range(kind.num_directions):
+        if is_kept and kind.kept_size:
+            kept.append(x.new_empty(*rows, kind.kept_size))
         w_ih, w_hh, b_ih, b_hh, w_hr = plan.weights(flat, d)
         weights = w_ih.contiguous(), w_hh.contiguous(), contiguous(b_ih), contiguous(b_hh), contiguous(w_hr)
-        plan.kernel(d, x.dtype, x.shape[-1]).forward(x, initial, weights, y, (h_n, c_n), kept[-1] if kept else None)
+        kernel = plan.kernel(d, x.dtype, x.shape[-1])
+        kernel.forward(plan.shape, x, initial, weights, y, (h_n, c_n), kept[-1] if kept else None)
     return LayerResult(y, h_n, c_n, kept)

@@ -16,7 +16,7 @@ from gatewise.nn.call import check_lengths
 from gatewise.nn.native.gradients import Saved, undisturbed
 from gatewise.nn.native.gradients import gradients as gradients_of
 from gatewise.nn.native.kernels import forward
-from gatewise.nn.native.plan import Plan
+from gatewise.nn.native.plan import Plan, kind_of
 from gatewise.nn.weights import equations_of_mode
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]  # y, h_n, c_n, kept (D, rows, (G+1)*H)
@@ -28,14 +28,14 @@ def run_operator(
     """Return y, h_n, c_n of one layer, as one operator of the graph that is being made."""
     initial, lengths = plan.initial_state(x, h_0, c_0), plan.shape.lengths
     y, h_n, c_n, _ = recurrent_layer(
-        plan.mode,
+        plan.kind.mode,
         x,
         initial.hidden,
         initial.cell,
         list(flat),
         lengths,
-        plan.has_bias,
-        plan.proj_size,
+        plan.kind.has_bias,
+        plan.kind.proj_size,
         torch.is_grad_enabled(),
     )
     return y, h_n, None if initial.cell is None else c_n
@@ -161,7 +161,7 @@ def _plan(
     equations, (num_steps, num_sequences, _) = equations_of_mode(mode), x.shape
     hidden_size = weights[0].shape[0] // equations.num_blocks
     shape = StepShape(num_steps, num_sequences, lengths)
-    return Plan(mode, equations, len(h_0), has_bias, hidden_size, proj_size, shape, 0, "none", ())
+    return Plan(kind_of(mode, len(h_0), has_bias, hidden_size, proj_size), shape, 0, "none", ())
 
 
 def _checked(lengths: Tensor | None, x: Tensor) -> Tensor | None:

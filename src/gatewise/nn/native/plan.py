@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import RNNBase
 
-from gatewise._native import DirectionKernel, StepShape
+from gatewise._native import DirectionKernel, StepShape, direction_kernel
 from gatewise.cells import Cell, State
 from gatewise.nn.native.totals import TotalGradients
-from gatewise.nn.weights import equations_of, num_directions
+from gatewise.nn.weights import cached, equations_of_mode, num_directions
 
 DirectionWeights = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]  # W_ih, W_hh, b_ih, b_hh, W_hr
 
@@ -20,15 +21,41 @@ DirectionWeights = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | 
 Tracing = Literal["none", "values", "graph"]
 
 
-class Plan(NamedTuple):
-    """One layer: its equations, its sizes, and what is wanted of it."""
+class Kind(NamedTuple):
+    """What a layer is, whatever it is called with."""
 
     mode: str
     equations: Cell
     num_directions: int  # D
     has_bias: bool
     hidden_size: int  # H
-    proj_size: int  # P, 0 for none
+    proj_size: int  # 0 for none
+    state_size: int  # P, or H without a projection
+    kept_size: int  # columns of what forward keeps for backward beside h_t: (G+1)*H, for the RNN nothing
+    weights_per_direction: int
+
+
+@cache
+def kind_of(mode: str, num_directions: int, has_bias: bool, hidden_size: int, proj_size: int) -> Kind:
+    """Return the kind of a layer of these sizes."""
+    equations = equations_of_mode(mode)
+    return Kind(
+        mode,
+        equations,
+        num_directions,
+        has_bias,
+        hidden_size,
+        proj_size,
+        state_size=proj_size or hidden_size,
+        kept_size=(equations.num_blocks + 1) * hidden_size if equations.gate_names else 0,
+        weights_per_direction=(4 if has_bias else 2) + (proj_size > 0),
+    )
+
+
+class Plan(NamedTuple):
+    """One layer on one call: what it is, its steps, and what is wanted of it."""
+
+    kind: Kind
     shape: StepShape
     first_row: int  # of the layer on the L*D axis
     tracing: Tracing
@@ -44,60 +71,40 @@ class Plan(NamedTuple):
         totals: tuple[TotalGradients, ...] = (),
     ) -> Plan:
         """Return the plan of layer `number` of the stack that `layer` is."""
-        return cls(
-            layer.mode,
-            equations_of(layer),
-            num_directions(layer),
-            layer.bias,
-            layer.hidden_size,
-            layer.proj_size,
-            shape,
-            number * num_directions(layer),
-            tracing,
-            totals,
-        )
+        directions = num_directions(layer)
+        kind = cached(kind_of)(layer.mode, directions, layer.bias, layer.hidden_size, layer.proj_size)
+        return cls(kind, shape, number * directions, tracing, totals)
 
     @property
     def rows(self) -> slice:
         """Where the layer stands on the L*D axis."""
-        return slice(self.first_row, self.first_row + self.num_directions)
-
-    @property
-    def state_size(self) -> int:
-        """P, or H without a projection."""
-        return self.proj_size or self.hidden_size
-
-    @property
-    def kept_size(self) -> int:
-        """Columns of what forward keeps for backward beside h_t: (G+1)*H, for the RNN nothing."""
-        return (self.equations.num_blocks + 1) * self.hidden_size if self.equations.gate_names else 0
-
-    @property
-    def weights_per_direction(self) -> int:
-        """How many weight tensors a direction has."""
-        return (4 if self.has_bias else 2) + (self.proj_size > 0)
+        return slice(self.first_row, self.first_row + self.kind.num_directions)
 
     @property
     def num_weights(self) -> int:
         """How many weight tensors the layer has."""
-        return self.num_directions * self.weights_per_direction
+        return self.kind.num_directions * self.kind.weights_per_direction
 
     def initial_state(self, x: Tensor, h_0: Tensor | None, c_0: Tensor | None) -> State:
         """Return the states before the first step (D, N, ...), zeros like x where none were given."""
-        sequences = self.num_directions, self.shape.num_sequences
+        kind = self.kind
+        sequences = kind.num_directions, self.shape.num_sequences
         if h_0 is None:
-            h_0 = x.new_zeros(*sequences, self.state_size)
-        if c_0 is None and self.equations.has_cell_state:
-            c_0 = x.new_zeros(*sequences, self.hidden_size)
+            h_0 = x.new_zeros(*sequences, kind.state_size)
+        if c_0 is None and kind.equations.has_cell_state:
+            c_0 = x.new_zeros(*sequences, kind.hidden_size)
         return State(h_0, c_0)
 
     def weights(self, flat: tuple[Tensor, ...], direction: int) -> DirectionWeights:
         """Return the weights of one direction out of all of the layer's, which stand in torch's order."""
-        w_ih, w_hh, *rest = flat[direction * self.weights_per_direction :][: self.weights_per_direction]
-        w_hr = rest.pop() if self.proj_size else None
+        kind = self.kind
+        w_ih, w_hh, *rest = flat[direction * kind.weights_per_direction :][: kind.weights_per_direction]
+        w_hr = rest.pop() if kind.proj_size else None
         b_ih, b_hh = rest or (None, None)
         return w_ih, w_hh, b_ih, b_hh, w_hr
 
     def kernel(self, direction: int, dtype: torch.dtype, input_size: int) -> DirectionKernel:
         """Return the kernels of one direction."""
-        return DirectionKernel(self.mode, direction, dtype, self.shape, input_size, self.hidden_size, self.proj_size)
+        kind, (num_steps, num_sequences, *_) = self.kind, self.shape
+        sizes = num_steps, num_sequences, input_size, kind.hidden_size, kind.proj_size
+        return direction_kernel(kind.mode, direction, dtype, *sizes, torch.get_num_threads())

@@ -70,20 +70,20 @@ def _run_directions(plan: Plan, x: Tensor, initial: State, flat: tuple[Tensor, .
             inputs = x.new_zeros(*valid.shape, x.shape[-1]).masked_scatter(valid.unsqueeze(-1), x)
     return [
         run_direction(
-            plan.equations,
+            plan.kind.equations,
             inputs,
             initial.map(operator.itemgetter(d)),
             Weights(*plan.weights(flat, d)),
             valid,
             is_reverse=d == 1,
         )
-        for d in range(plan.num_directions)
+        for d in range(plan.kind.num_directions)
     ]
 
 
 def _results(plan: Plan, runs: list[DirectionRun]) -> list[Tensor | None]:
     """Return what the layer's node returns, in its order."""
-    names = plan.equations.gate_names
+    names = plan.kind.equations.gate_names
     cells = [run.final.cell for run in runs if run.final.cell is not None]
     results: list[Tensor | None] = [
         _as_rows(plan, torch.cat([run.hidden for run in runs], dim=-1)),

@@ -61,7 +61,7 @@ class NativeStates:
 
     def entering(self, steps: Tensor, final: State) -> Entering:
         """Bring dL/dy_t (T, N, D*P), dL/dh_n and dL/dc_n (D, N, ...) to the steps at which they enter."""
-        hidden = torch.stack(steps.chunk(self._plan.num_directions, dim=-1))
+        hidden = torch.stack(steps.chunk(self._plan.kind.num_directions, dim=-1))
         if self.lengths is None:
             hidden[0, -1] += final.hidden[0]
             hidden[1:, 0] += final.hidden[1:]
@@ -77,7 +77,9 @@ class NativeStates:
         """Return the total gradients that come of what enters."""
         grad_output = torch.cat(entering.hidden.unbind(0), dim=-1)
         grad_input = torch.empty_like(self._inputs, memory_format=torch.contiguous_format)
-        rows = [self._backward(d, grad_output, entering.cell, grad_input) for d in range(self._plan.num_directions)]
+        rows = [
+            self._backward(d, grad_output, entering.cell, grad_input) for d in range(self._plan.kind.num_directions)
+        ]
         hidden = torch.stack([of_hidden for of_hidden, _ in rows])
         cells = [of_cell for _, of_cell in rows if of_cell is not None]
         if not cells:
@@ -92,9 +94,10 @@ class NativeStates:
         plan, (_, c_0), y = self._plan, self._initial, self.output
         w_ih, w_hh, _, _, w_hr = plan.weights(self._weights, d)
         rows, kernel = y.shape[:2], plan.kernel(d, y.dtype, self._inputs.shape[-1])
-        hidden = y.new_empty(*rows, plan.state_size)
-        cell = None if c_0 is None else y.new_empty(*rows, plan.hidden_size)
+        hidden = y.new_empty(*rows, plan.kind.state_size)
+        cell = None if c_0 is None else y.new_empty(*rows, plan.kind.hidden_size)
         kernel.backward(
+            plan.shape,
             (grad_output, None, None if grad_c_n is None else grad_c_n.contiguous()),
             None,
             self._inputs,
