@@ -152,6 +152,8 @@ void register_layer(nb::module_& module) {
         .def(nb::init<int, bool, int, Stride, Stride, Stride, Stride, Stride, int>(), "cell"_a, "is_double"_a, "direction"_a, "T"_a, "N"_a, "I"_a,
              "H"_a, "P"_a, "max_threads"_a)
         .def_prop_ro("parts", [](const Layer& layer) { return layer.division.parts; }, "How many threads share out its sequences.")
+        .def_prop_ro("crew", [](const Layer& layer) { return layer.division.crew; },
+                     "How many share out its units instead, where they can walk together; else 1.")
         .def("forward_work", &forward_work, "Elements of the workspace of `forward`.")
         .def("backward_work", &backward_work, "Elements of the workspace of `backward`.")
         .def("forward", &forward, "lengths"_a.none(), "offsets"_a.none(), "x"_a, "h_0"_a.none(), "c_0"_a.none(), "W_ih"_a, "W_hh"_a,

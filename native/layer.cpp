@@ -31,6 +31,13 @@ void run_flushing(int parts, auto body) {
     });
 }
 
+// The same work, its units shared out instead of its sequences.
+Division walked_together(Division division) {
+    division.shares_units = division.crew > 1;
+    if (division.shares_units) division.parts = division.crew;
+    return division;
+}
+
 // Where everything lies in the workspace of backward, in elements: that of the way through time, that of the products, and the gradients of the
 // preactivations of a block of steps, with a line behind it. Of all steps at once they would take as much memory as the gates; a block that stays
 // in the caches near a core is read back from there. The products add to all of dW once for so many rows as they take together (kChunk): a block
@@ -44,7 +51,7 @@ struct BackwardLayout {
         const std::ptrdiff_t row = recurrent.gradient_blocks * of.H, sequences = (of.N + division.groups - 1) / division.groups;
         const std::ptrdiff_t chunks = std::max<std::ptrdiff_t>(1, kBlock / (kChunk * division.groups * row));
         block_steps = std::min(of.T, std::max<std::ptrdiff_t>(1, chunks * kChunk / sequences));
-        products = recurrent.through_time_work(of, division);
+        products = std::max(recurrent.through_time_work(of, division), recurrent.through_time_work(of, walked_together(division)));
         da = products + recurrent.products_work(of, division);
         size = da + block_steps * of.N * row + kLine;
     }
@@ -66,6 +73,15 @@ int stretches_of(const Sizes& size, Cell cell, int max_threads) {
     return threads_worth(size, cell, 3 * size.I, std::min(max_threads, 2));
 }
 
+// How many threads walk through all sequences together, each with a share of the units. They wait for each other after every step, so they need
+// many weights; and few sequences, since otherwise each thread could as well have some of its own.
+int crew_of(const Sizes& size, Cell cell, int max_threads) {
+    constexpr std::ptrdiff_t kWeightsEach = 75'000, kFewSequences = 4;
+    if (size.has_projection || size.N >= kFewSequences * max_threads) return 1;
+    const std::ptrdiff_t weights = blocks_of(cell) * size.H * size.P;
+    return static_cast<int>(std::max<std::ptrdiff_t>(1, std::min<std::ptrdiff_t>(max_threads, weights / kWeightsEach)));
+}
+
 }  // namespace
 
 // What one core writes and another reads has to travel between their caches, and back before it is written again. So where weights are few, what
@@ -80,7 +96,9 @@ Division division_of(const Sizes& size, Cell cell, int max_threads) {
     const int groups = has_few_weights && size.N > 1 && size.T * size.N >= kFewestRows ? 2 : 1;
     const int slices = std::max(1, product_threads / groups);
     const bool is_packed_apart = has_few_weights && std::max(parts, groups * slices) <= kFewParts;
+    const int crew = has_few_weights ? 1 : crew_of(size, cell, max_threads);
     return {.parts = parts,
+            .crew = crew,
             .stretches = is_packed_apart ? stretches_of(size, cell, max_threads) : 1,
             .groups = groups,
             .slices = slices,
@@ -90,7 +108,8 @@ Division division_of(const Sizes& size, Cell cell, int max_threads) {
 
 template <class T>
 std::ptrdiff_t forward_work_of(const Kernels& kernels, Cell cell, const Sizes& size, const Division& division) {
-    return kernels_of_cell<T>(kernels, cell).forward_work(size, division);
+    const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
+    return std::max(recurrent.forward_work(size, division), recurrent.forward_work(size, walked_together(division)));
 }
 
 template <class T>
@@ -101,43 +120,107 @@ std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& 
 template <class T>
 void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, const Division& of) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
+    const auto walk_together = [&, of = walked_together(of)](int member, Meeting& meeting) {
+        const FlushSubnormals flush(kFlushes<T>);
+        recurrent.pack_forward(call, of, member);
+        meeting.wait();
+        recurrent.forward(call, of, {0, call.size.N, 1}, member, &meeting);
+    };
+    if (of.crew > 1 && run_together(of.crew, walk_together)) return;
     if (!of.is_packed_apart) run_parts(of.parts, [&](int part) { recurrent.pack_forward(call, of, part); });
     if (of.stretches > 1) run_flushing<T>(of.stretches, [&](int stretch) { recurrent.project(call, of, stretch); });
     run_flushing<T>(of.parts, [&](int part) {
         if (of.is_packed_apart) recurrent.pack_forward(call, of, part);
-        recurrent.forward(call, of, share_of(part, of.parts, call.size.N, call.steps), part);
+        recurrent.forward(call, of, share_of(part, of.parts, call.size.N, call.steps), part, nullptr);
     });
 }
 
+namespace {
+
+// One call of backward.
 template <class T>
-void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& given, const Division& of) {
-    const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    const BackwardLayout layout(recurrent, given.size, of);
-    Backward<T> call = given, products = given;
-    call.da = products.da = given.work + layout.da;
-    products.work = given.work + layout.products;
-    const bool has_sums = given.dW_ih || given.dW_hh || given.db_ih || given.db_hh, has_products = has_sums || given.dx.data;
-    const int product_parts = of.groups * of.slices;
-    if (!of.is_packed_apart) {
-        run_parts(of.parts, [&](int part) { recurrent.pack_through_time(call, of, part); });
-        if (has_products) run_parts(product_parts, [&](int part) { recurrent.pack_products(products, of, part); });
+class BackwardRun {
+public:
+    BackwardRun(const Recurrent<T>& recurrent, const Backward<T>& given, const Division& division)
+        : recurrent_(recurrent), layout_(recurrent, given.size, division), of_(division), call_(given), products_(given) {
+        call_.da = products_.da = given.work + layout_.da;
+        products_.work = given.work + layout_.products;
+        has_sums_ = given.dW_ih || given.dW_hh || given.db_ih || given.db_hh;
+        has_products_ = has_sums_ || given.dx.data;
     }
-    for (Block block{0, given.size.T}; block.last > 0; block.last = block.first) {
-        block.first = std::max<std::ptrdiff_t>(0, block.last - layout.block_steps);
-        const bool packs = of.is_packed_apart && block.last == given.size.T;
-        run_flushing<T>(of.parts, [&](int part) {
-            if (packs) recurrent.pack_through_time(call, of, part);
-            recurrent.through_time(call, of, block, share_of(part, of.parts, call.size.N, call.steps), part);
+
+    void run() {
+        const auto walk_together = [&, of = walked_together(of_)](int member, Meeting& meeting) { be_member(of, member, meeting); };
+        const bool wants_norms = call_.dh_norm || call_.dc_norm;  // of whole rows
+        if (of_.crew > 1 && !wants_norms && run_together(of_.crew, walk_together)) return;
+        pack();
+        for_each_block([&](const Block& block) { run_block(block); });
+        if (has_sums_ && of_.groups > 1) run_flushing<T>(of_.product_threads, [&](int thread) { recurrent_.sum_up(products_, of_, thread); });
+    }
+
+private:
+    void for_each_block(auto visit) const {
+        for (Block block{0, call_.size.T}; block.last > 0; block.last = block.first) {
+            block.first = std::max<std::ptrdiff_t>(0, block.last - layout_.block_steps);
+            visit(block);
+        }
+    }
+
+    void pack() const {
+        if (of_.is_packed_apart) return;
+        run_parts(of_.parts, [&](int part) { recurrent_.pack_through_time(call_, of_, part); });
+        if (has_products_) run_parts(product_parts(), [&](int part) { recurrent_.pack_products(products_, of_, part); });
+    }
+
+    void run_block(const Block& block) const {
+        const bool packs = of_.is_packed_apart && block.last == call_.size.T;
+        run_flushing<T>(of_.parts, [&](int part) {
+            if (packs) recurrent_.pack_through_time(call_, of_, part);
+            recurrent_.through_time(call_, of_, block, share_of(part, of_.parts, call_.size.N, call_.steps), part, nullptr);
         });
-        if (!has_products) continue;
-        run_flushing<T>(of.product_threads, [&](int thread) {
-            for (int part = thread; part < product_parts; part += of.product_threads) {
-                if (packs) recurrent.pack_products(products, of, part);
-                recurrent.products(products, of, block, share_of(part / of.slices, of.groups, call.size.N, call.steps), part);
+        if (!has_products_) return;
+        run_flushing<T>(of_.product_threads, [&](int thread) {
+            for (int part = thread; part < product_parts(); part += of_.product_threads) {
+                if (packs) recurrent_.pack_products(products_, of_, part);
+                multiply(block, part);
             }
         });
     }
-    if (has_sums && of.groups > 1) run_flushing<T>(of.product_threads, [&](int thread) { recurrent.sum_up(products, of, thread); });
+
+    // What a member of a crew does: a crew has many weights, which are packed once for all and make one group.
+    void be_member(const Division& of, int member, Meeting& meeting) const {
+        const FlushSubnormals flush(kFlushes<T>);
+        const auto for_each_product = [&](auto visit) {
+            for (int part = member; has_products_ && part < product_parts(); part += of.crew) visit(part);
+        };
+        recurrent_.pack_through_time(call_, of, member);
+        for_each_product([&](int part) { recurrent_.pack_products(products_, of, part); });
+        for_each_block([&](const Block& block) {
+            meeting.wait();
+            recurrent_.through_time(call_, of, block, {0, call_.size.N, 1}, member, &meeting);
+            meeting.wait();
+            for_each_product([&](int part) { multiply(block, part); });
+        });
+    }
+
+    void multiply(const Block& block, int part) const {
+        recurrent_.products(products_, of_, block, share_of(part / of_.slices, of_.groups, call_.size.N, call_.steps), part);
+    }
+
+    int product_parts() const { return of_.groups * of_.slices; }
+
+    const Recurrent<T>& recurrent_;
+    const BackwardLayout layout_;
+    const Division& of_;
+    Backward<T> call_, products_;
+    bool has_sums_, has_products_;
+};
+
+}  // namespace
+
+template <class T>
+void run_backward(const Kernels& kernels, Cell cell, const Backward<T>& call, const Division& division) {
+    BackwardRun<T>(kernels_of_cell<T>(kernels, cell), call, division).run();
 }
 
 #define GATEWISE_INSTANTIATE(T)                                                                     \

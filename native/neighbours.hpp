@@ -20,11 +20,12 @@ public:
 
     // One call may be held up by chance; two within a moment are not. Each time again, neighbours are expected for twice as long: looking whether
     // they left costs calls that are held up.
-    void judge(bool is_held_up, Clock::time_point time = Clock::now()) {
-        const Count now = time.time_since_epoch().count(), pause = patience_.load(std::memory_order_relaxed);
+    void judge(bool is_held_up, Clock::time_point begin, Clock::time_point end) {
+        const Count start = begin.time_since_epoch().count(), now = end.time_since_epoch().count();
+        const Count pause = patience_.load(std::memory_order_relaxed);
         if (!is_held_up) {
-            if (now - held_up_.load(std::memory_order_relaxed) > kMoment.count()) patience_.store(kShortest.count(), std::memory_order_relaxed);
-        } else if (now - held_up_.exchange(now, std::memory_order_relaxed) <= kMoment.count()) {
+            if (start - held_up_.load(std::memory_order_relaxed) > kMoment.count()) patience_.store(kShortest.count(), std::memory_order_relaxed);
+        } else if (start - held_up_.exchange(now, std::memory_order_relaxed) <= kMoment.count()) {
             until_.store(now + pause, std::memory_order_relaxed);
             patience_.store(pause < kLongest.count() ? 2 * pause : pause, std::memory_order_relaxed);
         }

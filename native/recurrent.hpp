@@ -106,13 +106,19 @@ struct Share {
 
 // How the work of a call is divided among threads. Only `groups` decides the order of a sum, and it follows from the sizes alone.
 struct Division {
-    int parts = 1;   // of the sequences, forward and through time
+    int parts = 1;   // forward and through time: of the sequences or, where they are shared, of the units
+    bool shares_units = false;  // every part walks through all sequences, and meets the others after every step
+    int crew = 1;    // of the units, in a walk together instead, where threads can be had for it
     int stretches = 1;  // of the steps of a single sequence, whose input projection is made ahead, each by a part of its own
     int groups = 1;  // of the sequences in the products: each has its own sums, which are added up in the end
     int slices = 1;  // of the rows of dW and of dx in each group: groups * slices parts of the products
     int product_threads = 1;
     bool is_packed_apart = false;  // every part packs all weights for itself; else each packs its share of those that all read
 };
+
+// Where threads that walk together wait for each other.
+class Meeting;
+void meet(Meeting& meeting);
 
 // A kernel works as one part, in whose private workspace; parts may run at the same time. pack_* must have run before: for all parts, or for this one
 // where they pack apart. Blocks come from the last steps to the first, each through time and then to its products; `sum_up` follows the last one, if there are groups.
@@ -127,8 +133,8 @@ struct Recurrent {
     void (*pack_through_time)(const Backward<T>&, const Division&, int part);
     void (*pack_products)(const Backward<T>&, const Division&, int part);
     void (*project)(Forward<T>, Division, int stretch);  // before pack_forward and forward, where there are stretches
-    void (*forward)(Forward<T>, Division, Share, int part);
-    void (*through_time)(Backward<T>, Division, Block, Share, int part);
+    void (*forward)(Forward<T>, Division, Share, int part, Meeting*);  // null: the part has all units of its sequences
+    void (*through_time)(Backward<T>, Division, Block, Share, int part, Meeting*);
     void (*products)(Backward<T>, Division, Block, Share, int part);
     void (*sum_up)(const Backward<T>&, const Division&, int thread);
 };

@@ -7,25 +7,14 @@
 #include <system_error>
 #include <thread>
 
+#include "pause.hpp"
 #include "subnormals.hpp"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace gatewise {
 namespace {
 
 // A sleeping thread takes some 50 us to come; between forward's and backward's parts of a small layer there is less.
 constexpr std::chrono::microseconds kAttentive{60};
-
-void pause() {
-#if defined(__x86_64__)
-    _mm_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 // Looks for a moment whether `is_true`.
 template <class Condition>
@@ -34,7 +23,7 @@ bool comes_soon(Condition is_true) {
     do {
         for (int i = 0; i < 32; ++i) {
             if (is_true()) return true;
-            pause();
+            pause_briefly();
         }
     } while (std::chrono::steady_clock::now() < end);
     return false;

@@ -6,6 +6,10 @@
 // sleeps when there is nothing to do and in which nobody waits for a thread that never came (team.hpp).
 #pragma once
 
+#include <atomic>
+
+#include "recurrent.hpp"
+
 namespace gatewise {
 
 // Calls body(context, part) for part = 0 .. parts-1, at the same time where it may: not within another call or parallel region, and not in a
@@ -16,6 +20,29 @@ void run_parts(int parts, void (*body)(void* context, int part), void* context);
 template <class Body>
 void run_parts(int parts, Body body) {
     run_parts(parts, [](void* context, int part) { (*static_cast<Body*>(context))(part); }, &body);
+}
+
+// Threads that work together and wait for each other now and then.
+class Meeting {
+public:
+    explicit Meeting(int members) : members_(members) {}
+
+    // Returns when all members have called it, and all that they wrote before is there.
+    void wait();
+
+private:
+    const int members_;
+    alignas(64) std::atomic<int> arrived_{0};
+    alignas(64) std::atomic<unsigned> round_{0};
+};
+
+// Calls body(context, member, meeting) for member = 0 .. members-1, all at the same time; or, where threads of torch's cannot be had or may be put
+// aside, not at all and returns false.
+bool run_together(int members, void (*body)(void* context, int member, Meeting& meeting), void* context);
+
+template <class Body>
+bool run_together(int members, Body body) {
+    return run_together(members, [](void* context, int member, Meeting& meeting) { (*static_cast<Body*>(context))(member, meeting); }, &body);
 }
 
 }  // namespace gatewise

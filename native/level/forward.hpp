@@ -28,7 +28,7 @@ struct ForwardKernel {
         Layout(const Sizes& of, const Division& division) {
             panels = (of.H + kUnits - 1) / kUnits;
             const std::ptrdiff_t columns = panels * kWidth;
-            const std::ptrdiff_t sequences = (of.N + division.parts - 1) / division.parts;
+            const std::ptrdiff_t sequences = most_sequences(division, of.N);
             const std::ptrdiff_t fitting = kBlockBytes / (columns * sequences * std::ptrdiff_t{sizeof(S)});
             block_steps = division.stretches > 1 || fitting > of.T ? of.T : fitting < 1 ? 1 : fitting;
             W_ih = 0;                              // [panels,I,kWidth]
@@ -51,7 +51,8 @@ struct ForwardKernel {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         const Layout layout(call.size, division);
         S* const weights = layout.weights(call.work, part);
-        const PackShare share(layout.panels, part, division.parts, division.is_packed_apart);
+        const int packers = division.is_packed_apart ? 1 : division.parts;
+        const Span share = panels_of(layout.panels, part, packers);
         for (std::ptrdiff_t p = share.begin; p < share.end; ++p) {
             if (division.stretches == 1) pack_input(call, layout, p, weights);
             pack_rows<V, C::kBlocks>(call.W_hh, H, P, p * kUnits, kVectors, weights + layout.W_hh + p * P * kWidth);
@@ -59,7 +60,7 @@ struct ForwardKernel {
         }
         if (!has_projection) return;
         const Panels<V> W_hr{weights + layout.W_hr, H, P};
-        const PackShare of_W_hr(W_hr.count(), part, division.parts, division.is_packed_apart);
+        const Span of_W_hr = panels_of(W_hr.count(), part, packers);
         for (std::ptrdiff_t p = of_W_hr.begin; p < of_W_hr.end; ++p) W_hr.pack_transposed(p, call.W_hr);
     }
 
@@ -163,11 +164,12 @@ struct ForwardKernel {
         for (std::ptrdiff_t s = length * stretch / division.stretches; s < end; s += kRows) {
             const std::ptrdiff_t last = s + kRows < end ? s + kRows : end;
             S* const a = own + layout.a + s * layout.panels * kWidth;
-            for_each_tile(0, list_rows(call, {0, 1, 1}, s, last, layout, own, a, rows), layout.panels, input);
+            for_each_tile(0, list_rows(call, {0, 1, 1}, s, last, layout, own, a, rows), {0, layout.panels}, input);
         }
     }
 
-    static void run(Forward<S> call, Division division, Share share, int part) {
+    // All units of a share of the sequences; where there is a meeting, a share of the units of all sequences.
+    static void run(Forward<S> call, Division division, Share share, int part, Meeting* meeting) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         const Layout layout(call.size, division);
         S *const weights = layout.weights(call.work, part), *const own = layout.own(call.work, part);
@@ -175,43 +177,48 @@ struct ForwardKernel {
         const StepTile step{rows, weights + layout.W_hh, weights + layout.b_hh, H, P};
         const ProjectionTile input{rows, weights + layout.W_ih, weights + layout.b_ih, I};
         const Panels<V> W_hr{weights + layout.W_hr, H, P};
+        const Span panels = panels_of(layout.panels, part, meeting ? division.parts : 1);
+        const Span units = {panels.begin * kUnits, panels.end * kUnits < H ? panels.end * kUnits : H};
 
         zero(own + layout.zeros, zeros_of(call.size));
-        start(call, share, own + layout.c);
+        start(call, share, own + layout.c, !meeting || part == 0);
         const std::ptrdiff_t longest = longest_of(call.steps, share, T);
         for (std::ptrdiff_t block = 0; block < longest; block += layout.block_steps) {
             const std::ptrdiff_t block_end = block + layout.block_steps < longest ? block + layout.block_steps : longest;
             const std::ptrdiff_t count = list_rows(call, share, block, block_end, layout, own, own + layout.a, rows);
-            if (division.stretches == 1) for_each_tile(0, count, layout.panels, input);
+            if (division.stretches == 1) for_each_tile(0, count, panels, input);
             std::ptrdiff_t first = 0;
             for (std::ptrdiff_t s = block; s < block_end; ++s) {
                 std::ptrdiff_t last = first;
                 for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) last += length_of(call.steps, n, T) > s ? 1 : 0;
-                for_each_tile(first, last, layout.panels, step, s % 2 == 0 ? Walk::upwards : Walk::downwards);
-                if (C::kMayProject && has_projection) multiply_panels(rows, first, last, W_hr, 0, H, Projection{});
+                for_each_tile(first, last, panels, step, s % 2 == 0 ? Walk::upwards : Walk::downwards);
+                if (C::kMayProject && has_projection) multiply_panels(rows, first, last, W_hr, W_hr.all(), 0, H, Projection{});
+                if (meeting) meet(*meeting);
                 first = last;
             }
         }
-        finish(call, share, own + layout.c);
+        finish(call, share, units, own + layout.c);
     }
 
     // c: [sequences,H] of the part. Not in c_n itself: two cores would take its lines from each other at every step.
-    static void finish(const Forward<S>& call, const Share& share, const S* c) {
+    static void finish(const Forward<S>& call, const Share& share, const Span& units, const S* c) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
+        const Span of_state = has_projection ? Span{0, P} : units;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride, c += H) {
-            if (C::kHasCellState) copy(c, call.c_n + n * H, H);
+            if (C::kHasCellState) copy(c + units.begin, call.c_n + n * H + units.begin, units.end - units.begin);
             const std::ptrdiff_t length = length_of(call.steps, n, T);
             const std::ptrdiff_t last = call.steps.is_reverse ? 0 : length - 1;
-            copy_or_zero<S>(length == 0 ? row_at(call.h_0, n) : row_at(call.y, call.steps, last, n), call.h_n + n * P, P);
+            const S* const h = length == 0 ? row_at(call.h_0, n) : row_at(call.y, call.steps, last, n);
+            copy_or_zero<S>(h ? h + of_state.begin : h, call.h_n + n * P + of_state.begin, of_state.end - of_state.begin);
         }
     }
 
-    // c begins as c_0; padding is zero.
-    static void start(const Forward<S>& call, const Share& share, S* c) {
+    // c begins as c_0; padding becomes zero, if it is this part's.
+    static void start(const Forward<S>& call, const Share& share, S* c, bool has_padding) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride, c += H) {
             if (C::kHasCellState) copy_or_zero(row_at(call.c_0, n), c, H);
-            if (call.steps.offsets) continue;
+            if (call.steps.offsets || !has_padding) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 zero(row_at(call.y, call.steps, t, n), P);
                 if (call.kept) zero(call.kept + (t * N + n) * C::kKept * H, C::kKept * H);

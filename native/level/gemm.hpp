@@ -66,6 +66,11 @@ GATEWISE_INLINE void multiply(const Array<const Scalar<V>*, Rows>& rows, const S
     }
 }
 
+// From `begin` to before `end`.
+struct Span {
+    std::ptrdiff_t begin, end;
+};
+
 // Calls tile.run<rows, 1>(first, panel).
 template <int MostRows, class Tile>
 GATEWISE_INLINE void run_tile(std::ptrdiff_t rows, const Tile& tile, std::ptrdiff_t first, std::ptrdiff_t panel) {
@@ -84,11 +89,11 @@ GATEWISE_INLINE std::ptrdiff_t place_on(Walk walk, std::ptrdiff_t i, std::ptrdif
 
 // One or two rows are too few chains to hide the latency of fma (eight do): they take several panels at a time.
 template <int Rows, class Tile>
-GATEWISE_INLINE void run_few_rows(const Tile& tile, std::ptrdiff_t first, std::ptrdiff_t panels, Walk walk) {
+GATEWISE_INLINE void run_few_rows(const Tile& tile, std::ptrdiff_t first, Span panels, Walk walk) {
     constexpr int together = 8 / (Rows * Tile::kVectors) > 1 ? 8 / (Rows * Tile::kVectors) : 1;
-    const std::ptrdiff_t groups = panels / together;
-    for (std::ptrdiff_t i = 0; i < groups; ++i) tile.template run<Rows, together>(first, place_on(walk, i, groups) * together);
-    for (std::ptrdiff_t p = groups * together; p < panels; ++p) tile.template run<Rows, 1>(first, p);
+    const std::ptrdiff_t groups = (panels.end - panels.begin) / together;
+    for (std::ptrdiff_t i = 0; i < groups; ++i) tile.template run<Rows, together>(first, panels.begin + place_on(walk, i, groups) * together);
+    for (std::ptrdiff_t p = panels.begin + groups * together; p < panels.end; ++p) tile.template run<Rows, 1>(first, p);
 }
 
 // How many of `count` belong to the i-th of so many parts that are as even as they can be.
@@ -96,15 +101,15 @@ GATEWISE_INLINE std::ptrdiff_t even_share(std::ptrdiff_t count, std::ptrdiff_t p
     return count / parts + (i < count % parts ? 1 : 0);
 }
 
-// Covers rows begin .. end-1 and all panels with tiles that are as even as they can be: 7 rows are 4 + 3, never 6 + 1.
+// Covers rows begin .. end-1 of some panels with tiles that are as even as they can be: 7 rows are 4 + 3, never 6 + 1.
 template <class Tile>
-GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t panels, const Tile& tile, Walk walk = Walk::upwards) {
+GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, Span panels, const Tile& tile, Walk walk = Walk::upwards) {
     constexpr int most = kTileRows<Tile::kVectors>;
     const std::ptrdiff_t count = end - begin;
     if (count == 1) return run_few_rows<1>(tile, begin, panels, walk);
     if (count == 2) return run_few_rows<2>(tile, begin, panels, walk);
     const std::ptrdiff_t tiles = (count + most - 1) / most;
-    for (std::ptrdiff_t p = 0; p < panels; ++p) {
+    for (std::ptrdiff_t p = panels.begin; p < panels.end; ++p) {
         std::ptrdiff_t first = begin;
         for (std::ptrdiff_t i = 0; i < tiles; ++i) {
             const std::ptrdiff_t rows = even_share(count, tiles, i);

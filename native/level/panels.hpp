@@ -43,6 +43,7 @@ struct Panels {
     static std::ptrdiff_t size_of(std::ptrdiff_t K, std::ptrdiff_t columns) { return K * rounded_up(columns, kLanes<V>); }
 
     std::ptrdiff_t count() const { return (columns + kWidth - 1) / kWidth; }
+    Span all() const { return {0, count()}; }
 
     std::ptrdiff_t width_of(std::ptrdiff_t panel) const {
         const std::ptrdiff_t left = columns - panel * kWidth;
@@ -62,7 +63,7 @@ struct Panels {
 
     // A part's share of the panels, from a matrix [K,columns].
     void pack_share(const S* matrix, int part, const Division& division) const {
-        const PackShare share(count(), part, division.parts, division.is_packed_apart);
+        const Span share = panels_of(count(), part, division.is_packed_apart ? 1 : division.parts);
         for (std::ptrdiff_t p = share.begin; p < share.end; ++p) pack(p, 0, K, matrix);
     }
 
@@ -105,16 +106,17 @@ GATEWISE_INLINE void multiply_last_panel(const Row* rows, std::ptrdiff_t begin, 
     if constexpr (Most > 1) {
         if (right.width_of(panel) < Most * kLanes<V>) return multiply_last_panel<V, Most - 1>(rows, begin, end, right, panel, k, K, operands);
     }
-    for_each_tile(begin, end, 1, ProductTile<V, Most, Row, Operands>{rows, right, panel, k, K, operands});
+    for_each_tile(begin, end, {0, 1}, ProductTile<V, Most, Row, Operands>{rows, right, panel, k, K, operands});
 }
 
-// Rows begin .. end-1 times the rows k .. k + K - 1 of a packed matrix.
+// Rows begin .. end-1 times the rows k .. k + K - 1 of some panels of a packed matrix.
 template <class V, class Row, class Operands>
-void multiply_panels(const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Panels<V>& right, std::ptrdiff_t k, std::ptrdiff_t K,
-                     const Operands& operands) {
+void multiply_panels(const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Panels<V>& right, Span panels, std::ptrdiff_t k,
+                     std::ptrdiff_t K, const Operands& operands) {
     const std::ptrdiff_t full = right.columns / Panels<V>::kWidth;
-    for_each_tile(begin, end, full, ProductTile<V, kPanelVectors, Row, Operands>{rows, right, 0, k, K, operands});
-    if (full < right.count()) multiply_last_panel<V, kPanelVectors>(rows, begin, end, right, full, k, K, operands);
+    const Span of_full{panels.begin, panels.end < full ? panels.end : full};
+    for_each_tile(begin, end, of_full, ProductTile<V, kPanelVectors, Row, Operands>{rows, right, 0, k, K, operands});
+    if (full < panels.end) multiply_last_panel<V, kPanelVectors>(rows, begin, end, right, full, k, K, operands);
 }
 
 }  // namespace gatewise::GATEWISE_LEVEL

@@ -102,7 +102,7 @@ struct ProductsKernel {
         if (!call.dx.data) return;
         const std::ptrdiff_t I = call.size.I, H = call.size.H;
         const Panels<V> W_ih = Layout(call.size, division).panels_of_W_ih(call, part);
-        const PackShare share(W_ih.count(), part, division.groups * division.slices, division.is_packed_apart);
+        const Span share = panels_of(W_ih.count(), part, division.is_packed_apart ? 1 : division.groups * division.slices);
         for (std::ptrdiff_t p = share.begin; p < share.end; ++p) {
             for (int block = 0; block < C::kBlocks; ++block) W_ih.pack(p, block * H, H, call.W_ih + C::block_of(block) * H * I);
         }
@@ -276,7 +276,7 @@ struct ProductsKernel {
         constexpr std::ptrdiff_t kInner = 512;
         for (std::ptrdiff_t k = 0; k < W_ih.K; k += kInner) {
             const ToInput<V> to_input{call.is_dx_added || k > 0};
-            multiply_panels(rows, begin, end, W_ih, k, W_ih.K - k < kInner ? W_ih.K - k : kInner, to_input);
+            multiply_panels(rows, begin, end, W_ih, W_ih.all(), k, W_ih.K - k < kInner ? W_ih.K - k : kInner, to_input);
         }
     }
 };

@@ -18,7 +18,7 @@ struct ThroughTimeKernel {
 
         Layout(const Sizes& of, const Division& division) {
             K = C::kBlocks * of.H;
-            const std::ptrdiff_t sequences = (of.N + division.parts - 1) / division.parts;
+            const std::ptrdiff_t sequences = most_sequences(division, of.N);
             W_hr = Panels<V>::size_of(K, of.P);  // after panels of [K,P], panels of [P,H]
             zeros = rounded_up(sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
             dh = rounded_up(zeros + zeros_of(of), kAlign);                            // [sequences,P]
@@ -59,35 +59,40 @@ struct ThroughTimeKernel {
         GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t H) const { store_upto(row.dm, sum, u, H); }
     };
 
-    static void run(Backward<S> call, Division division, Block block, Share share, int part) {
+    // All units of a share of the sequences; where there is a meeting, a share of the units of all sequences.
+    static void run(Backward<S> call, Division division, Block block, Share share, int part, Meeting* meeting) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         const Layout layout(call.size, division);
         S* const own = layout.own(call.work, part);
         Row* const rows = static_cast<Row*>(static_cast<void*>(own));
         const Panels<V> W_hh = layout.panels_of_W_hh(call, part), W_hr = layout.panels_of_W_hr(call, part);
+        const Span panels = panels_of(W_hh.count(), part, meeting ? division.parts : 1);
+        const Span of_state = {panels.begin * W_hh.kWidth, panels.end * W_hh.kWidth < P ? panels.end * W_hh.kWidth : P};
+        const Span units = has_projection ? Span{0, H} : of_state;
 
         zero(own + layout.zeros, zeros_of(call.size));
-        if (block.last == T) start(call, share, own + layout.dh, own + layout.dc);
+        if (block.last == T) start(call, share, own + layout.dh, own + layout.dc, !meeting || part == 0);
         const std::ptrdiff_t longest = longest_of(call.steps, share, T);
         for (std::ptrdiff_t s = block.last < longest ? block.last : longest; s-- > block.first;) {
             const std::ptrdiff_t count = list_rows(call, block, share, s, layout, own, rows);
-            for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k]);
-            if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, 0, P, ToUnprojected{});
-            for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k], own + layout.dc_t);
-            if (C::kKept > 0 && s > 0) fetch_kept(call, share, s - 1);
-            multiply_panels(rows, 0, count, W_hh, 0, layout.K, ToHidden{C::kFirstRecurrent * H});
+            for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k], of_state);
+            if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, W_hr.all(), 0, P, ToUnprojected{});
+            for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k], units, own + layout.dc_t);
+            if (C::kKept > 0 && s > 0) fetch_kept(call, share, units, s - 1);
+            if (meeting) meet(*meeting);
+            multiply_panels(rows, 0, count, W_hh, panels, 0, layout.K, ToHidden{C::kFirstRecurrent * H});
         }
         end_streams();
-        if (block.first == 0) finish(call, share, own + layout.dh, own + layout.dc);
+        if (block.first == 0) finish(call, share, of_state, units, own + layout.dh, own + layout.dc);
     }
 
-    // dh [sequences,P] and dc [sequences,H] of the part begin as dh_n and dc_n; padding is zero.
-    static void start(const Backward<S>& call, const Share& share, S* dh, S* dc) {
+    // dh [sequences,P] and dc [sequences,H] of the part begin as dh_n and dc_n; padding becomes zero, if it is this part's.
+    static void start(const Backward<S>& call, const Share& share, S* dh, S* dc, bool has_padding) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride, dh += P, dc += H) {
             copy_or_zero(row_at(call.dh_n, n), dh, P);
             if (C::kHasCellState) copy_or_zero(row_at(call.dc_n, n), dc, H);
-            if (call.steps.offsets) continue;
+            if (call.steps.offsets || !has_padding) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 const std::ptrdiff_t number = t * N + n;
                 if (call.dh) zero(call.dh + number * P, P);
@@ -98,36 +103,36 @@ struct ThroughTimeKernel {
         }
     }
 
-    static void finish(const Backward<S>& call, const Share& share, const S* dh, const S* dc) {
+    static void finish(const Backward<S>& call, const Share& share, const Span& of_state, const Span& units, const S* dh, const S* dc) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride, dh += P, dc += H) {
-            if (call.dh_0) copy(dh, call.dh_0 + n * P, P);
-            if (C::kHasCellState && call.dc_0) copy(dc, call.dc_0 + n * H, H);
+            if (call.dh_0) copy(dh + of_state.begin, call.dh_0 + n * P + of_state.begin, of_state.end - of_state.begin);
+            if (C::kHasCellState && call.dc_0) copy(dc + units.begin, call.dc_0 + n * H + units.begin, units.end - units.begin);
         }
     }
 
     // dh_t, in place of the part of it that came through later steps; the step's own output may add to it.
-    [[gnu::noinline]] static void total_gradient(const Backward<S>& call, const Row& row) {
+    [[gnu::noinline]] static void total_gradient(const Backward<S>& call, const Row& row, Span of_state) {
         const std::ptrdiff_t P = call.size.P;
-        for (std::ptrdiff_t u = 0; row.dy && u < P; u += kLanes<V>) {
+        for (std::ptrdiff_t u = of_state.begin; row.dy && u < of_state.end; u += kLanes<V>) {
             const V dy = call.dy_column == 0 ? splat<V>(*row.dy) : load_upto<V>(row.dy, u, P);
             store_upto(row.dh, load_upto<V>(row.dh, u, P) + dy, u, P);
         }
-        if (call.dh) record(row.dh, call.dh + row.number * P, P);
+        if (call.dh) record(row.dh + of_state.begin, call.dh + row.number * P + of_state.begin, of_state.end - of_state.begin);
         if (call.dh_norm) call.dh_norm[row.number] = norm(row.dh, P);
     }
 
-    [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row, S* dc_t) {
+    [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row, Span units, S* dc_t) {
         const std::ptrdiff_t H = call.size.H;
         const bool is_recorded = C::kHasCellState && call.dc;
         const S* const dh = call.size.has_projection ? row.dm : row.dh;
         SquareSum squares;
-        for (std::ptrdiff_t u = 0; u < H; u += kLanes<V>) {
+        for (std::ptrdiff_t u = units.begin; u < units.end; u += kLanes<V>) {
             const V dc = C::backward(row, load_upto<V>(dh, u, H), u, H);
             if (is_recorded) store_upto(dc_t, dc, u, H);
             if (C::kHasCellState && call.dc_norm) squares.add(dc);
         }
-        if (is_recorded) record(dc_t, call.dc + row.number * H, H);
+        if (is_recorded) record(dc_t + units.begin, call.dc + row.number * H + units.begin, units.end - units.begin);
         if (C::kHasCellState && call.dc_norm) call.dc_norm[row.number] = squares.root();
     }
 
@@ -167,12 +172,14 @@ struct ThroughTimeKernel {
 
     // What was kept of the s-th steps, while the step after them multiplies: it is larger than the caches near a core, and a processor that sees
     // addresses ascend fetches what lies behind them.
-    static void fetch_kept(const Backward<S>& call, const Share& share, std::ptrdiff_t s) {
+    static void fetch_kept(const Backward<S>& call, const Share& share, const Span& units, std::ptrdiff_t s) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
             if (s >= length_of(call.steps, n, T)) continue;
-            const S* const kept = call.kept + row_of(call.steps, place_of(call.steps, s, n, T).t, n, N) * C::kKept * H;
-            for (std::ptrdiff_t u = 0; u < C::kKept * H; u += kAlign) __builtin_prefetch(kept + u);
+            const S* block = call.kept + row_of(call.steps, place_of(call.steps, s, n, T).t, n, N) * C::kKept * H;
+            for (int k = 0; k < C::kKept; ++k, block += H) {
+                for (std::ptrdiff_t u = units.begin; u < units.end; u += kAlign) __builtin_prefetch(block + u);
+            }
         }
     }
 

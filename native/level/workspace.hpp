@@ -1,6 +1,7 @@
 // The workspace of a kernel: packed weights, then a place of its own for each part, in elements.
 #pragma once
 
+#include "gemm.hpp"
 #include "steps.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
@@ -28,12 +29,15 @@ struct Workspace {
     S* own(S* work, int part) const { return work + copies * weights_size + part * part_size; }
 };
 
-// A part's share of so many panels: those from `begin` to `end`, all where it packs for itself.
-struct PackShare {
-    std::ptrdiff_t begin, end;
+// A part's share of so many panels; the only part has all.
+GATEWISE_INLINE Span panels_of(std::ptrdiff_t panels, int part, int parts) {
+    if (parts == 1) return {0, panels};
+    return {panels * part / parts, panels * (part + 1) / parts};
+}
 
-    PackShare(std::ptrdiff_t panels, int part, int parts, bool is_packed_apart)
-        : begin(is_packed_apart ? 0 : panels * part / parts), end(is_packed_apart ? panels : panels * (part + 1) / parts) {}
-};
+// How many sequences a part has at most.
+GATEWISE_INLINE std::ptrdiff_t most_sequences(const Division& division, std::ptrdiff_t N) {
+    return division.shares_units ? N : (N + division.parts - 1) / division.parts;
+}
 
 }  // namespace gatewise::GATEWISE_LEVEL

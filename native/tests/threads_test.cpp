@@ -97,6 +97,29 @@ void test_calls_from_several_threads_and_from_within_calls() {
     for (std::thread& caller : callers) caller.join();
 }
 
+void test_members_meet() {
+    constexpr int kRounds = 2000;
+    for (int members = 2; members <= 4; ++members) {
+        Counts counts;
+        std::atomic<int> written{0}, early{0};
+        const bool has_run = run_together(members, [&](int member, Meeting& meeting) {
+            counts.add(member);
+            for (int round = 1; round <= kRounds; ++round) {
+                written.fetch_add(1, std::memory_order_relaxed);
+                meeting.wait();
+                if (written.load(std::memory_order_relaxed) < round * members) early.fetch_add(1);
+            }
+        });
+        require(has_run ? counts.are(1, members) && early == 0 : counts.are(0, members), "members do not wait for each other");
+    }
+}
+
+void test_nobody_meets_where_threads_may_be_missing() {
+    std::atomic<int> met{0};
+    run_parts(2, [&](int) { met += run_together(2, [](int, Meeting& meeting) { meeting.wait(); }); });
+    require(met == 0, "threads meet within a call");
+}
+
 void test_forked_child_does_its_work() {
     const pid_t child = fork();
     if (child == 0) {
@@ -114,7 +137,7 @@ void test_neighbours_are_expected_after_calls_that_were_held_up() {
     Neighbours::Clock::time_point now = Neighbours::Clock::now();
     const auto see = [&](bool is_held_up, int later) {
         now += milliseconds(later);
-        neighbours.judge(is_held_up, now);
+        neighbours.judge(is_held_up, now, now);
     };
     see(false, 0), see(true, 5), see(false, 5), see(true, 31);
     require(!neighbours.are_expected(now), "calls held up far apart show neighbours");
@@ -136,6 +159,8 @@ int main() {
     test_team_refuses_a_second_caller();
     test_team_computes_as_its_caller_does();
     test_calls_from_several_threads_and_from_within_calls();
+    test_members_meet();
+    test_nobody_meets_where_threads_may_be_missing();
     test_forked_child_does_its_work();
     test_neighbours_are_expected_after_calls_that_were_held_up();
     return 0;

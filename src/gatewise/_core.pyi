@@ -76,6 +76,12 @@ class Layer:
     def parts(self) -> int:
         """How many threads share out its sequences."""
 
+    @property
+    def crew(self) -> int:
+        """
+        How many share out its units instead, where they can walk together; else 1.
+        """
+
     def forward_work(self) -> int:
         """Elements of the workspace of `forward`."""
 

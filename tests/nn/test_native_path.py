@@ -150,6 +150,27 @@ def test_native_thread_count_does_not_matter(
         assert_same(other, results[0])  # the rest goes through torch.mm, which promises less
 
 
+@each_dtype
+@pytest.mark.parametrize("num_sequences", [1, 3])
+@pytest.mark.parametrize("is_ragged", [False, True], ids=["full", "ragged"])
+@each_large_kind
+def test_native_units_of_a_few_sequences_are_shared_out(
+    kind: dict[str, str], is_ragged: bool, num_sequences: int, dtype: torch.dtype
+) -> None:
+    lengths = (7, 3, 5)[:num_sequences] if is_ragged else None
+    sizes = {"num_steps": 7, "num_sequences": num_sequences, "input_size": 9, "hidden_size": 401}
+    problem = Problem(**kind, **sizes, lengths=lengths, bidirectional=True)
+    kernel = _native.DirectionKernel(build_layer(problem).mode, 0, dtype, 7, num_sequences, 9, 401, 0, 2)
+    assert kernel.num_threads == 2
+    results = []
+    for count in (1, 2):
+        with threads(count):
+            results.append(evaluate(build_layer(problem, dtype=dtype), problem, by_forward))
+    for name in results[0]:
+        assert_bit_equal(results[1][name], results[0][name], name)
+    assert_fails(assert_bit_equal, results[1]["output"], results[0]["output"] * (1 + 1e-6), "output")
+
+
 def _send_gradient(connection: Connection, layer: RNNBase, x: Tensor, cotangent: Tensor) -> None:
     output = layer(x)[0]
     output.backward(cotangent)

@@ -74,8 +74,8 @@ class DirectionKernel:
 
     @property
     def num_threads(self) -> int:
-        """How many threads share out the sequences."""
-        return self._core.parts
+        """How many threads share out the sequences, or where that makes more, the units."""
+        return max(self._core.parts, self._core.crew)
 
     def forward(
         self,
