@@ -58,16 +58,22 @@ Stride backward_work(const Layer& layer) {
     return by_type(layer, [&]<class T>(T) { return backward_work_of<T>(kernels(), layer.cell, layer.size, layer.division); });
 }
 
+void require_rank(const Tensor& tensor, std::size_t least) {
+    if (tensor.rank < least) throw std::invalid_argument("expected " + std::to_string(least) + " axes or more, got " + std::to_string(tensor.rank));
+}
+
 // Of an axis that both directions share, a direction has its half: of D states the one, of a row (D*P) the columns.
 template <class T>
 Strided<T> states_of(const Tensor& tensor, const Layer& layer) {  // (D, N, *)
     if (tensor.data == nullptr) return {nullptr, 0, 0};
+    require_rank(tensor, 3);
     return {tensor.begin<T>() + layer.direction * tensor.strides[0], 0, tensor.strides[1]};
 }
 
 template <class T>
 Strided<T> rows_of(const Tensor& tensor, Stride column = 0) {  // (T, N, *), packed (R, *)
     if (tensor.data == nullptr) return {nullptr, 0, 0};
+    require_rank(tensor, 2);
     return {tensor.begin<T>() + column, tensor.rank == 3 ? tensor.strides[0] : 0, tensor.strides[tensor.rank - 2]};
 }
 
@@ -107,7 +113,7 @@ void backward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, 
               const Tensor& dW_ih, const Tensor& dW_hh, const Tensor& db_ih, const Tensor& db_hh, const Tensor& dh, const Tensor& dc,
               const Tensor& dh_norm, const Tensor& dc_norm, const Tensor& work) {
     // The gradient of a sum is expanded: one number is every column.
-    const bool is_expanded = dy.data != nullptr && dy.strides[dy.rank - 1] == 0;
+    const bool is_expanded = dy.data != nullptr && dy.rank > 0 && dy.strides[dy.rank - 1] == 0;
     by_type(layer, [&]<class T>(T) {
         const Backward<T> call = {
             .size = layer.size,

@@ -4,7 +4,6 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
-#include <nanobind/stl/vector.h>
 
 #include <cstdint>
 #include <optional>
@@ -33,6 +32,7 @@ using States = nb::ndarray<T, nb::numpy, nb::shape<-1, -1, -1>, nb::c_contig, nb
 
 // Of each layer W_ih, W_hh, b_ih, b_hh, W_hr, contiguous; biases and projection may be None.
 using Weights = std::tuple<Tensor, Tensor, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>>;
+using Layers = nb::typed<nb::list, Weights>;
 
 std::string shape_of(std::ptrdiff_t rows, std::ptrdiff_t columns) {
     return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
@@ -41,9 +41,9 @@ std::string shape_of(std::ptrdiff_t rows, std::ptrdiff_t columns) {
 template <class T>
 class BoundStream {
 public:
-    BoundStream(int cell, std::ptrdiff_t N, const std::vector<Weights>& layers) : stream_(make(cell, N, layers)), N_(N) {
-        I_ = size_of(layers.front(), N).I;
-        P_ = size_of(layers.back(), N).P;
+    BoundStream(int cell, std::ptrdiff_t N, const Layers& layers) : stream_(make(cell, N, layers)), N_(N) {
+        I_ = size_of(nb::cast<Weights>(layers[0]), N).I;
+        P_ = size_of(nb::cast<Weights>(layers[layers.size() - 1]), N).P;
     }
 
     void step(const Input<T>& x, const Output<T>& y) {
@@ -67,10 +67,11 @@ private:
         return {.T = 1, .N = N, .I = W_ih.shape[1], .H = H, .P = P, .has_projection = W_hr.has_value()};
     }
 
-    static Stream<T> make(int cell, std::ptrdiff_t N, const std::vector<Weights>& given) {
+    static Stream<T> make(int cell, std::ptrdiff_t N, const Layers& given) {
         const auto begin = [](const std::optional<Tensor>& tensor) { return tensor ? tensor->begin<const T>() : nullptr; };
         std::vector<StreamLayer<T>> layers;
-        for (const Weights& layer : given) {
+        for (const nb::handle item : given) {
+            const auto layer = nb::cast<Weights>(item);
             const auto& [W_ih, W_hh, b_ih, b_hh, W_hr] = layer;
             layers.push_back({
                 .size = size_of(layer, N),
@@ -81,6 +82,7 @@ private:
                 .W_hr = begin(W_hr),
             });
         }
+        if (layers.empty()) throw std::invalid_argument("a stream needs at least one layer");
         return Stream<T>(kernels_of(chosen_level()), static_cast<Cell>(cell), layers);
     }
 
@@ -91,7 +93,7 @@ private:
 template <class T>
 void register_stream_of(nb::module_& module, const char* name) {
     nb::class_<BoundStream<T>>(module, name, "Layers that advance step by step; gatewise._native, the only caller, has checked the numbers.")
-        .def(nb::init<int, std::ptrdiff_t, const std::vector<Weights>&>(), "cell"_a, "N"_a, "layers"_a)
+        .def(nb::init<int, std::ptrdiff_t, const Layers&>(), "cell"_a, "N"_a, "layers"_a)
         .def("step", &BoundStream<T>::step, "x"_a.noconvert(), "out"_a.noconvert(), "x (N, I) in, h_t (N, P) of the last layer out.")
         .def("read_state", &BoundStream<T>::read_state, "h"_a.noconvert(), "c"_a.noconvert(), "Writes h (L, N, P) and c (L, N, H).")
         .def("write_state", &BoundStream<T>::write_state, "h"_a.noconvert(), "c"_a.noconvert());

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <stdexcept>
 
 namespace nb = nanobind;
 
@@ -16,10 +17,10 @@ namespace {
 // tensors take a microsecond through it. Asked for their addresses and strides in Python they take ten, as long as a small layer computes.
 struct ExchangeTable {
     std::uint32_t major, minor;
-    const ExchangeTable* older;
-    void *allocate, *own, *give_back;
-    int (*view)(void* object, nb::dlpack::dltensor* out);  // may be null
-    void* stream;
+    const ExchangeTable* older;                            // prev_api
+    void *allocator, *from_object, *to_object;             // managed_tensor_allocator, _from_py_object_no_sync, _to_py_object_no_sync
+    int (*view)(void* object, nb::dlpack::dltensor* out);  // dltensor_from_py_object_no_sync; may be null
+    void* stream;                                          // current_work_stream
 };
 
 struct Torch {
@@ -56,11 +57,16 @@ const Torch& torch() {
     return *found;
 }
 
+// Some tensors have elements and no memory for them: zeros that nobody has written down, wrappers of functionalization.
+bool has_memory(const void* data, const auto& shape, std::size_t rank) {
+    return data != nullptr || std::find(shape, shape + rank, 0) != shape + rank;
+}
+
 bool view_of_torch(decltype(ExchangeTable::view) view, nb::handle object, Tensor& tensor) {
     nb::dlpack::dltensor seen;
     if (view(object.ptr(), &seen) != 0) throw nb::python_error();
     const auto rank = static_cast<std::size_t>(seen.ndim);
-    if (rank > tensor.shape.size()) return false;
+    if (rank > tensor.shape.size() || !has_memory(seen.data, seen.shape, rank)) return false;
     tensor.data = static_cast<char*>(seen.data) + seen.byte_offset;
     tensor.rank = rank;
     std::copy_n(seen.shape, rank, tensor.shape.begin());
@@ -78,7 +84,7 @@ bool asked_in_python(nb::handle object, Tensor& tensor) {
         tensor.shape[axis] = nb::cast<std::ptrdiff_t>(shape[axis]);
         tensor.strides[axis] = nb::cast<std::ptrdiff_t>(strides[axis]);
     }
-    return true;
+    return has_memory(tensor.data, tensor.shape.begin(), tensor.rank);
 }
 
 }  // namespace
@@ -100,14 +106,16 @@ bool read_tensor(nb::handle object, Tensor& tensor) noexcept {
 
 bool are_plain(const Tensors& tensors, bool is_double) {
     const Torch& known = torch();
+    if (known.view == nullptr) throw std::logic_error("this torch has no exchange table");
     for (const nb::handle tensor : tensors) {
         const PyTypeObject* const type = Py_TYPE(tensor.ptr());
         if (type != known.tensor && type != known.parameter) return false;
         nb::dlpack::dltensor seen;
-        if (known.view(tensor.ptr(), &seen) != 0) {  // it has no memory of its own
+        if (known.view(tensor.ptr(), &seen) != 0) {  // it is sparse, a wrapper that a transform has left, or something else without an address
             PyErr_Clear();
             return false;
         }
+        if (!has_memory(seen.data, seen.shape, static_cast<std::size_t>(seen.ndim))) return false;
         const bool is_on_cpu = seen.device.device_type == nb::device::cpu::value;
         const bool is_floating = seen.dtype.code == static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float);
         if (!is_on_cpu || !is_floating || seen.dtype.bits != (is_double ? 64 : 32)) return false;

@@ -10,7 +10,7 @@ namespace gatewise::bindings {
 
 // A view of a tensor of at most three axes, valid during the call that it is an argument of. None is a view of nothing.
 struct Tensor {
-    void* data = nullptr;  // null: None
+    void* data = nullptr;  // null: None, or no elements
     std::size_t rank = 0;
     std::array<std::ptrdiff_t, 3> shape{}, strides{};  // strides in elements
 

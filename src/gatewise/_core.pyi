@@ -1,6 +1,5 @@
 """The compiled part of Gatewise; gatewise._native is its only user."""
 
-from collections.abc import Sequence
 from typing import Annotated, overload
 
 import numpy
@@ -99,7 +98,7 @@ class Stream32:
     Layers that advance step by step; gatewise._native, the only caller, has checked the numbers.
     """
 
-    def __init__(self, cell: int, N: int, layers: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]]) -> None: ...
+    def __init__(self, cell: int, N: int, layers: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]]) -> None: ...
 
     def step(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')]) -> None:
         """x (N, I) in, h_t (N, P) of the last layer out."""
@@ -114,7 +113,7 @@ class Stream64:
     Layers that advance step by step; gatewise._native, the only caller, has checked the numbers.
     """
 
-    def __init__(self, cell: int, N: int, layers: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]]) -> None: ...
+    def __init__(self, cell: int, N: int, layers: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]]) -> None: ...
 
     def step(self, x: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')]) -> None:
         """x (N, I) in, h_t (N, P) of the last layer out."""

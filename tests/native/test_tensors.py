@@ -84,6 +84,18 @@ def test_tensor_without_memory_is_refused() -> None:
         )
 
 
+def test_tensor_with_too_few_axes_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected 2 axes or more, got 1"):
+        run_second_direction(lambda tensor: tensor, x=torch.zeros(INPUTS, dtype=torch.float64))
+    with pytest.raises(ValueError, match="expected 3 axes or more, got 2"):
+        run_second_direction(lambda tensor: tensor, h_0=torch.zeros(SEQUENCES, UNITS, dtype=torch.float64))
+
+
+def test_stream_without_layers_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one layer"):
+        core.Stream32(0, 1, [])
+
+
 def odd_tensors() -> dict[str, Tensor]:
     class Subclass(Tensor):
         pass
@@ -104,6 +116,8 @@ def odd_tensors() -> dict[str, Tensor]:
         "mkldnn": plain.to_mkldnn(),
         "subclass": plain.as_subclass(Subclass),
         "left by a transform": kept[0],
+        "functional": torch._to_functional_tensor(plain),
+        "zeros without memory": torch._efficientzerotensor(2, 3),
     }
 
 

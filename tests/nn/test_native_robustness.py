@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import gatewise as gw
@@ -61,6 +62,39 @@ def test_native_input_kept_from_a_transform_that_is_over_is_an_input(problem: Pr
         actual, expected = layer(kept[0])[0], layer(x)[0]
     assert_close(actual, expected, "output")
     assert_fails(assert_close, actual, spoilt(expected), "output")
+
+
+@each_kind
+def test_native_gradient_inside_a_transform_of_a_call_outside_says_so(problem: Problem) -> None:
+    layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
+    output = layer(x)[0]
+
+    def square_norm(cotangent: Tensor) -> Tensor:
+        return torch.autograd.grad(output, x, cotangent, retain_graph=True)[0].square().sum()
+
+    with pytest.raises(RuntimeError, match="call the layer inside the transform too"):
+        torch.func.grad(square_norm)(torch.ones_like(output))
+    assert square_norm(torch.ones_like(output)) > 0
+
+
+@each_kind
+def test_native_backward_of_a_dual_cotangent_has_its_tangent(problem: Problem) -> None:
+    layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
+    output = layer(x)[0]
+    tangent = random(output.shape, 3)
+    expected = torch.autograd.grad(output, x, tangent, retain_graph=True)[0]
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(torch.ones_like(output), tangent)
+        actual = forward_ad.unpack_dual(torch.autograd.grad(output, x, dual)[0]).tangent
+    assert actual is not None
+    assert_close(actual, expected, "gradient")
+    assert_fails(assert_close, actual, spoilt(expected), "gradient")
+
+
+@each_kind
+def test_native_input_without_memory_takes_torchs_path(problem: Problem) -> None:
+    layer, x = build_layer(problem), padded_inputs(problem)
+    assert_close(layer(torch._efficientzerotensor(x.shape, dtype=x.dtype))[0], layer(torch.zeros_like(x))[0], "output")
 
 
 @each_kind

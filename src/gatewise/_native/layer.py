@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import atexit
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -174,10 +174,6 @@ class DirectionKernel:
         )
 
 
-@lru_cache(maxsize=256)
-def direction_kernel(*of: Any) -> DirectionKernel:
-    """Return `DirectionKernel(*of)`, kept from call to call: making one takes a fiftieth of a small layer's call."""
-    return DirectionKernel(*of)
-
-
+# `DirectionKernel` of the same arguments, kept from call to call: making one takes a fiftieth of a small layer's call.
+direction_kernel = lru_cache(maxsize=256)(DirectionKernel)
 atexit.register(direction_kernel.cache_clear)  # nanobind reports what is left of its objects at the end of the process

@@ -18,7 +18,7 @@ def are_plain(tensors: list[Tensor], dtype: torch.dtype) -> bool:
     """
     if _HAS_TABLE:
         return _core.are_plain(tensors, dtype == torch.float64)
-    return all(map(is_plain, tensors, [dtype] * len(tensors)))
+    return all(is_plain(tensor, dtype) for tensor in tensors)
 
 
 def is_plain(tensor: Tensor, dtype: torch.dtype) -> bool:
@@ -30,4 +30,6 @@ def is_plain(tensor: Tensor, dtype: torch.dtype) -> bool:
         and tensor.layout == torch.strided
         and not tensor.is_neg()
         and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        and not torch._is_functional_tensor(tensor)
+        and not tensor._is_zerotensor()
     )

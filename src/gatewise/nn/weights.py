@@ -6,8 +6,8 @@ Works on any torch.nn.RNNBase, ours and torch's alike, since both keep the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import _lru_cache_wrapper, cache
-from typing import TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from torch.nn import RNNBase
 
 from gatewise import cells
 from gatewise.cells import Cell, Weights
+
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
 
 Result = TypeVar("Result")
 _EQUATIONS: dict[str, Cell] = {
@@ -90,20 +93,20 @@ def names_of_row(index: int, directions: int, has_bias: bool, has_projection: bo
 
 
 def have_their_shapes(weights: list[Tensor], layer: RNNBase, row: int) -> bool:
-    """Whether the weights of one row of the L*D axis have the shapes that the kernels, which see addresses, rely on."""
+    """Whether the weights of one row of the L*D axis have the shapes that the kernels rely on."""
     directions = num_directions(layer)
     input_size = layer.input_size if row < directions else directions * (layer.proj_size or layer.hidden_size)
     blocks = equations_of(layer).num_blocks
     expected = cached(shapes_of_row)(blocks, input_size, layer.hidden_size, layer.proj_size, layer.bias)
-    return [weight.shape for weight in weights] == expected
+    return tuple([weight.shape for weight in weights]) == expected
 
 
 @cache
 def shapes_of_row(
     blocks: int, input_size: int, hidden_size: int, proj_size: int, has_bias: bool
-) -> list[tuple[int, ...]]:
+) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of the weights of one row, in torch's order, for cells of so many blocks."""
     stacked = blocks * hidden_size
     biases = [(stacked,), (stacked,)] if has_bias else []
     projection = [(proj_size, hidden_size)] if proj_size else []
-    return [(stacked, input_size), (stacked, proj_size or hidden_size), *biases, *projection]
+    return (stacked, input_size), (stacked, proj_size or hidden_size), *biases, *projection

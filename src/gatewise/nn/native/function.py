@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from gatewise.nn.native.gradients import Saved, undisturbed
 from gatewise.nn.native.gradients import gradients as gradients_of
@@ -71,21 +71,37 @@ class _LayerFunction(Function):
         are_batched = _are_batched(cotangents)
         if are_batched and plan.totals:
             raise RuntimeError("a recording cannot hold batched gradients (is_grads_batched, vectorize=True)")
-        if torch.is_grad_enabled() or are_batched:
+        if torch.is_grad_enabled() or are_batched or forward_ad._current_level >= 0:
             with torch.enable_grad():
                 return None, *differentiable_gradients(plan, x, h_0, c_0, flat, cotangents, needed)
         with undisturbed():
             return None, *gradients_of(plan, Saved(x, h_0, c_0, flat, y, kept), cotangents, needed)
 
 
-# Function's own apply looks for transforms of torch.func and for wrappers that they left, as `choose_path` has done.
+# Function's own apply looks for transforms of torch.func and for wrappers that they left; `choose_path`, which whoever
+# calls this has asked, found neither.
 _apply: Callable[..., Any] = super(Function, _LayerFunction).apply
 
 
 def _are_batched(cotangents: tuple[Tensor | None, ...]) -> bool:
-    """Whether the cotangents hide a further axis (is_grads_batched, vectorize=True), which kernels cannot see."""
-    functorch, legacy = torch._C._functorch.is_batchedtensor, torch._C._functorch.is_legacy_batchedtensor
-    for tensor in cotangents:  # noqa: SIM110 - a loop, as above
-        if tensor is not None and (functorch(tensor) or legacy(tensor)):
+    """Whether the cotangents hide a further axis (is_grads_batched, vectorize=True), which kernels cannot see.
+
+    Raises
+    ------
+    RuntimeError
+        Where another transform of torch.func has wrapped them.
+    """
+    is_wrapped, is_legacy = torch._C._functorch.is_functorch_wrapped_tensor, torch._C._functorch.is_legacy_batchedtensor
+    for tensor in cotangents:
+        if tensor is None:
+            continue
+        if is_legacy(tensor):
             return True
+        if is_wrapped(tensor):
+            if torch._C._functorch.is_batchedtensor(tensor):
+                return True
+            raise RuntimeError(
+                "inside a transform of torch.func the gradient of a call made outside it cannot be taken; "
+                "call the layer inside the transform too"
+            )
     return False
