@@ -77,6 +77,9 @@ def test_native_gradient_inside_a_transform_of_a_call_outside_says_so(problem: P
     assert square_norm(torch.ones_like(output)) > 0
 
 
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
+)  # torch's own forward-mode decompositions
 @each_kind
 def test_native_backward_of_a_dual_cotangent_has_its_tangent(problem: Problem) -> None:
     layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
