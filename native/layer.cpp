@@ -74,12 +74,12 @@ int stretches_of(const Sizes& size, Cell cell, int max_threads) {
 }
 
 // How many threads walk through all sequences together, each with a share of the units. They wait for each other after every step, so they need
-// many weights; and few sequences, since otherwise each thread could as well have some of its own.
-int crew_of(const Sizes& size, Cell cell, int max_threads) {
+// many weights; and few sequences, since otherwise as many threads could as well have some of their own.
+int crew_of(const Sizes& size, Cell cell, int max_threads, int parts) {
     constexpr std::ptrdiff_t kWeightsEach = 75'000, kFewSequences = 4;
-    if (size.has_projection || size.N >= kFewSequences * max_threads) return 1;
     const std::ptrdiff_t weights = blocks_of(cell) * size.H * size.P;
-    return static_cast<int>(std::max<std::ptrdiff_t>(1, std::min<std::ptrdiff_t>(max_threads, weights / kWeightsEach)));
+    const int crew = threads_worth(size, cell, size.I + size.P, std::min<std::ptrdiff_t>(max_threads, weights / kWeightsEach));
+    return size.has_projection || crew < parts || size.N >= kFewSequences * crew ? 1 : crew;
 }
 
 }  // namespace
@@ -94,9 +94,9 @@ Division division_of(const Sizes& size, Cell cell, int max_threads) {
     const int parts = threads_worth(size, cell, size.I + size.P, std::min(static_cast<std::ptrdiff_t>(max_threads), size.N));
     const int product_threads = threads_worth(size, cell, 2 * size.I + size.P, max_threads);
     const int groups = has_few_weights && size.N > 1 && size.T * size.N >= kFewestRows ? 2 : 1;
-    const int slices = std::max(1, product_threads / groups);
+    const int crew = has_few_weights ? 1 : crew_of(size, cell, max_threads, parts);
+    const int slices = crew > 1 ? crew : std::max(1, product_threads / groups);
     const bool is_packed_apart = has_few_weights && std::max(parts, groups * slices) <= kFewParts;
-    const int crew = has_few_weights ? 1 : crew_of(size, cell, max_threads);
     return {.parts = parts,
             .crew = crew,
             .stretches = is_packed_apart ? stretches_of(size, cell, max_threads) : 1,
@@ -151,8 +151,7 @@ public:
 
     void run() {
         const auto walk_together = [&, of = walked_together(of_)](int member, Meeting& meeting) { be_member(of, member, meeting); };
-        const bool wants_norms = call_.dh_norm || call_.dc_norm;  // of whole rows
-        if (of_.crew > 1 && !wants_norms && run_together(of_.crew, walk_together)) return;
+        if (of_.crew > 1 && run_together(of_.crew, walk_together)) return;
         pack();
         for_each_block([&](const Block& block) { run_block(block); });
         if (has_sums_ && of_.groups > 1) run_flushing<T>(of_.product_threads, [&](int thread) { recurrent_.sum_up(products_, of_, thread); });
@@ -187,7 +186,7 @@ private:
         });
     }
 
-    // What a member of a crew does: a crew has many weights, which are packed once for all and make one group.
+    // What a member of a crew does. The meeting before a block keeps its da from being written while that of the one before is read.
     void be_member(const Division& of, int member, Meeting& meeting) const {
         const FlushSubnormals flush(kFlushes<T>);
         const auto for_each_product = [&](auto visit) {

@@ -99,7 +99,7 @@ struct Block {
     std::ptrdiff_t first, last;
 };
 
-// The sequences of one part of a batch: begin, begin + stride .. below end; at most N / parts of them, rounded up.
+// The sequences of one part of a batch: begin, begin + stride .. below end; all, or at most N / parts of them, rounded up.
 struct Share {
     std::ptrdiff_t begin, end, stride;
 };
@@ -108,7 +108,7 @@ struct Share {
 struct Division {
     int parts = 1;   // forward and through time: of the sequences or, where they are shared, of the units
     bool shares_units = false;  // every part walks through all sequences, and meets the others after every step
-    int crew = 1;    // of the units, in a walk together instead, where threads can be had for it
+    int crew = 1;    // how many parts the units can be shared out to instead: no projection, one group, one stretch, packed once for all
     int stretches = 1;  // of the steps of a single sequence, whose input projection is made ahead, each by a part of its own
     int groups = 1;  // of the sequences in the products: each has its own sums, which are added up in the end
     int slices = 1;  // of the rows of dW and of dx in each group: groups * slices parts of the products

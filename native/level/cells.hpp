@@ -14,7 +14,7 @@ namespace gatewise::GATEWISE_LEVEL {
 template <class S>
 struct ForwardRow {
     const S* x;       // [I]
-    S* a;             // [panels * width], in the order of the panels
+    S* a;             // [columns], in the order of the panels
     const S* h_prev;  // [P]
     S* h;             // [H] h_t; with a projection o * tanh(c_t), from which
     S* y;             // [P] h_t is made
@@ -34,7 +34,8 @@ struct BackwardRow {
     S* dc;                // [H] in: dL/dc_t through later steps; out: dL/dc_{t-1}; LSTM only
     S* da;                // [kGradients * H] out
     S* dm;                // [H] dL/d(o * tanh(c_t)); with a projection
-    std::ptrdiff_t number;  // among [R,...]
+    double *dh_norm, *dc_norm;  // out: of what the part has of dh_t and dc_t; or null
+    std::ptrdiff_t number;      // among [R,...]
 };
 
 // kBlocks: G; kUnits: vectors of units in a panel; kKept: blocks that forward keeps for backward beside h; kGradients: blocks of da;

@@ -21,27 +21,28 @@ struct ForwardKernel {
     static constexpr std::ptrdiff_t kAlign = Workspace<S>::kAlign;
 
     struct Layout : Workspace<S> {
-        std::ptrdiff_t panels, block_steps;
+        std::ptrdiff_t panels, columns, block_steps;  // columns: of the preactivations that a part makes
         std::ptrdiff_t W_ih, W_hh, W_hr, b_ih, b_hh;  // among the weights
         std::ptrdiff_t zeros, c, m, a;                // in a part's place, which begins with the rows of a block
 
         Layout(const Sizes& of, const Division& division) {
             panels = (of.H + kUnits - 1) / kUnits;
-            const std::ptrdiff_t columns = panels * kWidth;
+            const std::ptrdiff_t all = panels * kWidth;
+            columns = division.shares_units ? (panels + division.parts - 1) / division.parts * kWidth : all;
             const std::ptrdiff_t sequences = most_sequences(division, of.N);
             const std::ptrdiff_t fitting = kBlockBytes / (columns * sequences * std::ptrdiff_t{sizeof(S)});
             block_steps = division.stretches > 1 || fitting > of.T ? of.T : fitting < 1 ? 1 : fitting;
             W_ih = 0;                              // [panels,I,kWidth]
-            W_hh = W_ih + columns * of.I;          // [panels,P,kWidth]
-            W_hr = W_hh + columns * of.P;          // panels of [H,P]
+            W_hh = W_ih + all * of.I;              // [panels,P,kWidth]
+            W_hr = W_hh + all * of.P;              // panels of [H,P]
             b_ih = W_hr + (of.has_projection ? Panels<V>::size_of(of.H, of.P) : 0);  // [panels,kWidth]
-            b_hh = b_ih + columns;
+            b_hh = b_ih + all;
             zeros = rounded_up(block_steps * sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
             c = rounded_up(zeros + zeros_of(of), kAlign);                                // [sequences,H]
             m = rounded_up(c + (C::kHasCellState ? sequences * of.H : 0), kAlign);       // o * tanh(c_t) of a step [sequences,H], if it is projected
-            a = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);      // preactivations [block_steps*sequences,panels*kWidth]
+            a = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);      // preactivations [block_steps*sequences,columns]
             const int packers = division.stretches > 1 ? division.stretches : division.is_packed_apart ? division.parts : 1;
-            this->divide(b_hh + columns, a + block_steps * sequences * columns, division.parts, packers);
+            this->divide(b_hh + all, a + block_steps * sequences * columns, division.parts, packers);
         }
     };
 
@@ -82,7 +83,7 @@ struct ForwardKernel {
         static constexpr int kVectors = ForwardKernel::kVectors;
         const Row* rows;
         const S *W_ih, *b_ih;
-        std::ptrdiff_t I;
+        std::ptrdiff_t I, first_panel;  // of the part
 
         template <int Rows, int Panels>
         [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
@@ -95,7 +96,7 @@ struct ForwardKernel {
 #pragma GCC unroll 8
                 for (int v = 0; v < kVectors * Panels; ++v) {
                     const std::ptrdiff_t column = panel * kWidth + v * kLanes<V>;
-                    store(rows[first + r].a + column, sums[r][v] + load<V>(b_ih + column));
+                    store(rows[first + r].a + column - first_panel * kWidth, sums[r][v] + load<V>(b_ih + column));
                 }
             }
         }
@@ -106,7 +107,7 @@ struct ForwardKernel {
         static constexpr int kVectors = ForwardKernel::kVectors;
         const Row* rows;
         const S *W_hh, *b_hh;
-        std::ptrdiff_t H, P;
+        std::ptrdiff_t H, P, first_panel;  // of the part
 
         template <int Rows, int Panels>
         [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
@@ -128,7 +129,7 @@ struct ForwardKernel {
                     for (int g = 0; g < C::kBlocks; ++g) {
                         const int v = k * C::kBlocks + g;
                         const std::ptrdiff_t column = panel * kWidth + v * kLanes<V>;
-                        a[g] = load<V>(row.a + column);
+                        a[g] = load<V>(row.a + column - first_panel * kWidth);
                         s[g] = sums[r][v] + load<V>(b_hh + column);
                     }
                     halfway[r][k] = C::begin(row, a, s, u, H);
@@ -159,11 +160,11 @@ struct ForwardKernel {
         S *const weights = layout.weights(call.work, stretch), *const own = layout.own(call.work, 0);
         for (std::ptrdiff_t p = 0; p < layout.panels; ++p) pack_input(call, layout, p, weights);
         Row rows[kRows];
-        const ProjectionTile input{rows, weights + layout.W_ih, weights + layout.b_ih, call.size.I};
+        const ProjectionTile input{rows, weights + layout.W_ih, weights + layout.b_ih, call.size.I, 0};
         const std::ptrdiff_t length = length_of(call.steps, 0, call.size.T), end = length * (stretch + 1) / division.stretches;
         for (std::ptrdiff_t s = length * stretch / division.stretches; s < end; s += kRows) {
             const std::ptrdiff_t last = s + kRows < end ? s + kRows : end;
-            S* const a = own + layout.a + s * layout.panels * kWidth;
+            S* const a = own + layout.a + s * layout.columns;
             for_each_tile(0, list_rows(call, {0, 1, 1}, s, last, layout, own, a, rows), {0, layout.panels}, input);
         }
     }
@@ -174,10 +175,10 @@ struct ForwardKernel {
         const Layout layout(call.size, division);
         S *const weights = layout.weights(call.work, part), *const own = layout.own(call.work, part);
         Row* const rows = static_cast<Row*>(static_cast<void*>(own));
-        const StepTile step{rows, weights + layout.W_hh, weights + layout.b_hh, H, P};
-        const ProjectionTile input{rows, weights + layout.W_ih, weights + layout.b_ih, I};
         const Panels<V> W_hr{weights + layout.W_hr, H, P};
         const Span panels = panels_of(layout.panels, part, meeting ? division.parts : 1);
+        const StepTile step{rows, weights + layout.W_hh, weights + layout.b_hh, H, P, panels.begin};
+        const ProjectionTile input{rows, weights + layout.W_ih, weights + layout.b_ih, I, panels.begin};
         const Span units = {panels.begin * kUnits, panels.end * kUnits < H ? panels.end * kUnits : H};
 
         zero(own + layout.zeros, zeros_of(call.size));
@@ -240,7 +241,7 @@ struct ForwardKernel {
                 S* const y = row_at(call.y, call.steps, place.t, n);
                 rows[count] = {
                     .x = row_at(call.x, call.steps, place.t, n),
-                    .a = a + count * layout.panels * kWidth,
+                    .a = a + count * layout.columns,
                     .h_prev = place.is_first ? first_state(call.h_0, n, own + layout.zeros) : row_at(call.y, call.steps, place.before, n),
                     .h = has_projection ? own + layout.m + i * H : y,
                     .y = y,

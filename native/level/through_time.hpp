@@ -14,19 +14,26 @@ struct ThroughTimeKernel {
 
     struct Layout : Workspace<S> {
         std::ptrdiff_t K, W_hr;                // among the weights, which begin with W_hh
-        std::ptrdiff_t zeros, dh, dc, m, dc_t;  // in a part's place, which begins with the rows of a step
+        std::ptrdiff_t sequences, zeros, dh, dc, m, dc_t, norms;  // in a part's place, which begins with the rows of a step
 
         Layout(const Sizes& of, const Division& division) {
             K = C::kBlocks * of.H;
-            const std::ptrdiff_t sequences = most_sequences(division, of.N);
+            sequences = most_sequences(division, of.N);
             W_hr = Panels<V>::size_of(K, of.P);  // after panels of [K,P], panels of [P,H]
             zeros = rounded_up(sequences * std::ptrdiff_t{sizeof(Row)} / std::ptrdiff_t{sizeof(S)}, kAlign);
             dh = rounded_up(zeros + zeros_of(of), kAlign);                            // [sequences,P]
             dc = rounded_up(dh + sequences * of.P, kAlign);                           // [sequences,H]
             m = rounded_up(dc + (C::kHasCellState ? sequences * of.H : 0), kAlign);   // dL/d(o * tanh(c_t)) [sequences,H], if it is projected
             dc_t = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);  // a row of dL/dc_t [H]
-            this->divide(W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0), dc_t + (C::kHasCellState ? of.H : 0), division.parts,
+            norms = rounded_up(dc_t + (C::kHasCellState ? of.H : 0), kAlign);           // of two steps, over a part of the units [2,2,sequences]
+            const std::ptrdiff_t norms_size = division.shares_units ? 4 * sequences * std::ptrdiff_t{sizeof(double)} / std::ptrdiff_t{sizeof(S)} : 0;
+            this->divide(W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0), norms + norms_size, division.parts,
                          division.is_packed_apart ? division.parts : 1);
+        }
+
+        // Of dh_t [sequences], then of dc_t, over a part's units. Two steps take turns: while one is added up the next may come.
+        double* norms_of(S* work, int part, std::ptrdiff_t s) const {
+            return static_cast<double*>(static_cast<void*>(this->own(work, part) + norms)) + s % 2 * 2 * sequences;
         }
 
         Panels<V> panels_of_W_hh(const Backward<S>& call, int part) const { return {this->weights(call.work, part), K, call.size.P}; }
@@ -74,12 +81,14 @@ struct ThroughTimeKernel {
         if (block.last == T) start(call, share, own + layout.dh, own + layout.dc, !meeting || part == 0);
         const std::ptrdiff_t longest = longest_of(call.steps, share, T);
         for (std::ptrdiff_t s = block.last < longest ? block.last : longest; s-- > block.first;) {
-            const std::ptrdiff_t count = list_rows(call, block, share, s, layout, own, rows);
+            double* const own_norms = meeting ? layout.norms_of(call.work, part, s) : nullptr;
+            const std::ptrdiff_t count = list_rows(call, block, share, s, layout, own, own_norms, rows);
             for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k], of_state);
             if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, W_hr.all(), 0, P, ToUnprojected{});
             for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k], units, own + layout.dc_t);
             if (C::kKept > 0 && s > 0) fetch_kept(call, share, units, s - 1);
             if (meeting) meet(*meeting);
+            if (meeting && part == 0) add_up_norms(call, layout, division.parts, s, rows, count);
             multiply_panels(rows, 0, count, W_hh, panels, 0, layout.K, ToHidden{C::kFirstRecurrent * H});
         }
         end_streams();
@@ -119,7 +128,7 @@ struct ThroughTimeKernel {
             store_upto(row.dh, load_upto<V>(row.dh, u, P) + dy, u, P);
         }
         if (call.dh) record(row.dh + of_state.begin, call.dh + row.number * P + of_state.begin, of_state.end - of_state.begin);
-        if (call.dh_norm) call.dh_norm[row.number] = norm(row.dh, P);
+        if (row.dh_norm) *row.dh_norm = norm(row.dh + of_state.begin, of_state.end - of_state.begin);
     }
 
     [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row, Span units, S* dc_t) {
@@ -130,10 +139,27 @@ struct ThroughTimeKernel {
         for (std::ptrdiff_t u = units.begin; u < units.end; u += kLanes<V>) {
             const V dc = C::backward(row, load_upto<V>(dh, u, H), u, H);
             if (is_recorded) store_upto(dc_t, dc, u, H);
-            if (C::kHasCellState && call.dc_norm) squares.add(dc);
+            if (C::kHasCellState && row.dc_norm) squares.add(dc);
         }
         if (is_recorded) record(dc_t + units.begin, call.dc + row.number * H + units.begin, units.end - units.begin);
-        if (C::kHasCellState && call.dc_norm) call.dc_norm[row.number] = squares.root();
+        if (C::kHasCellState && row.dc_norm) *row.dc_norm = squares.root();
+    }
+
+    // The norms of a step's rows, from those over each part's units.
+    static void add_up_norms(const Backward<S>& call, const Layout& layout, int parts, std::ptrdiff_t s, const Row* rows, std::ptrdiff_t count) {
+        const double* const first = layout.norms_of(call.work, 0, s);
+        const auto all = [&](const double* of_first_part) {
+            double squares = 0;
+            for (int part = 0; part < parts; ++part) {
+                const double of_part = layout.norms_of(call.work, part, s)[of_first_part - first];
+                squares += of_part * of_part;
+            }
+            return __builtin_sqrt(squares);
+        };
+        for (std::ptrdiff_t k = 0; k < count; ++k) {
+            if (rows[k].dh_norm) call.dh_norm[rows[k].number] = all(rows[k].dh_norm);
+            if (rows[k].dc_norm) call.dc_norm[rows[k].number] = all(rows[k].dc_norm);
+        }
     }
 
     // A row of total gradients, for somebody who reads it when all is done.
@@ -183,9 +209,10 @@ struct ThroughTimeKernel {
         }
     }
 
-    // The s-th steps of the sequences that have so many; returns how many there are.
+    // The s-th steps of the sequences that have so many; returns how many there are. `own_norms` is where norms go first, if they are of a part's
+    // units only.
     static std::ptrdiff_t list_rows(const Backward<S>& call, const Block& block, const Share& share, std::ptrdiff_t s, const Layout& layout, S* own,
-                                    Row* rows) {
+                                    double* own_norms, Row* rows) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         std::ptrdiff_t count = 0;
         for_each_sequence(share, [&](std::ptrdiff_t n, std::ptrdiff_t i) {
@@ -206,6 +233,8 @@ struct ThroughTimeKernel {
                 .dc = C::kHasCellState ? own + layout.dc + i * H : nullptr,
                 .da = call.da + row_in(block, s, n) * C::kGradients * H,
                 .dm = has_projection ? own + layout.m + i * H : nullptr,
+                .dh_norm = !call.dh_norm ? nullptr : own_norms ? own_norms + i : call.dh_norm + number,
+                .dc_norm = !C::kHasCellState || !call.dc_norm ? nullptr : own_norms ? own_norms + layout.sequences + i : call.dc_norm + number,
                 .number = number,
             };
             ++count;

@@ -157,10 +157,10 @@ def test_native_thread_count_does_not_matter(
 def test_native_units_of_a_few_sequences_are_shared_out(
     kind: dict[str, str], is_ragged: bool, num_sequences: int, dtype: torch.dtype
 ) -> None:
-    lengths = (7, 3, 5)[:num_sequences] if is_ragged else None
-    sizes = {"num_steps": 7, "num_sequences": num_sequences, "input_size": 9, "hidden_size": 401}
+    lengths = (23, 3, 5)[:num_sequences] if is_ragged else None
+    sizes = {"num_steps": 23, "num_sequences": num_sequences, "input_size": 9, "hidden_size": 401}
     problem = Problem(**kind, **sizes, lengths=lengths, bidirectional=True)
-    kernel = _native.DirectionKernel(build_layer(problem).mode, 0, dtype, 7, num_sequences, 9, 401, 0, 2)
+    kernel = _native.DirectionKernel(build_layer(problem).mode, 0, dtype, 23, num_sequences, 9, 401, 0, 2)
     assert kernel.num_threads == 2
     results = []
     for count in (1, 2):
