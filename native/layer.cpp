@@ -123,7 +123,6 @@ void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, cons
     const auto walk_together = [&, of = walked_together(of)](int member, Meeting& meeting) {
         const FlushSubnormals flush(kFlushes<T>);
         recurrent.pack_forward(call, of, member);
-        meeting.wait();
         recurrent.forward(call, of, {0, call.size.N, 1}, member, &meeting);
     };
     if (of.crew > 1 && run_together(of.crew, walk_together)) return;

@@ -108,12 +108,12 @@ struct Share {
 struct Division {
     int parts = 1;   // forward and through time: of the sequences or, where they are shared, of the units
     bool shares_units = false;  // every part walks through all sequences, and meets the others after every step
-    int crew = 1;    // how many parts the units can be shared out to instead: no projection, one group, one stretch, packed once for all
+    int crew = 1;    // how many parts the units can be shared out to instead: no projection, one group, one stretch, not packed apart
     int stretches = 1;  // of the steps of a single sequence, whose input projection is made ahead, each by a part of its own
     int groups = 1;  // of the sequences in the products: each has its own sums, which are added up in the end
     int slices = 1;  // of the rows of dW and of dx in each group: groups * slices parts of the products
     int product_threads = 1;
-    bool is_packed_apart = false;  // every part packs all weights for itself; else each packs its share of those that all read
+    bool is_packed_apart = false;  // every part packs for itself all weights that it reads; else each packs its share of those that all read
 };
 
 // Where threads that walk together wait for each other.

@@ -1,6 +1,5 @@
 // The cells: one step, forward beside backward, for one vector of units; one line a term, in the letters of ../recurrent.hpp.
 //
-// a: the part of the preactivations that comes from x (W_ih x_t + b_ih), s: the part that comes from h (W_hh h_{t-1} + b_hh), one vector a block.
 // Every pointer of a row is to its first unit; u is the first of this vector's units, H how many there are.
 #pragma once
 
@@ -14,12 +13,25 @@ namespace gatewise::GATEWISE_LEVEL {
 template <class S>
 struct ForwardRow {
     const S* x;       // [I]
-    S* a;             // [columns], in the order of the panels
+    S* a;             // [G,units] of the part, W_ih x_t + b_ih
+    S* s;             // as a, W_hh h_{t-1} + b_hh
     const S* h_prev;  // [P]
     S* h;             // [H] h_t; with a projection o * tanh(c_t), from which
     S* y;             // [P] h_t is made
-    S* c;             // [H], c_{t-1} in, c_t out; LSTM only
+    S* c;             // [H] and to the end of the last vector, c_{t-1} in, c_t out; LSTM only
     S* kept;          // [(G+1)*H] the gates, then c_t or W_hn h_{t-1} + b_hn; or null
+};
+
+// The preactivations of a vector of units. What it has beyond the last unit is somebody else's, or nothing, and stays within the lanes that are
+// not stored.
+template <class V>
+struct Preactivations {
+    Scalar<V>*a, *s;
+    std::ptrdiff_t units;  // from block to block
+
+    GATEWISE_INLINE V from_x(int block) const { return load<V>(a + block * units); }
+    GATEWISE_INLINE V from_h(int block) const { return load<V>(s + block * units); }
+    GATEWISE_INLINE V sum(int block) const { return from_x(block) + from_h(block); }
 };
 
 template <class S>
@@ -38,26 +50,23 @@ struct BackwardRow {
     std::ptrdiff_t number;      // among [R,...]
 };
 
-// kBlocks: G; kUnits: vectors of units in a panel; kKept: blocks that forward keeps for backward beside h; kGradients: blocks of da;
-// kFirstRecurrent: the first block of da that belongs to W_hh; kKeepsHidden: whether h_{t-1} also reaches h_t beside W_hh; kMayProject: whether
-// a projection may follow (it has no panels where there is none); block_of(b): which block of the rows of W_ih belongs to block b of da.
+// kBlocks: G; kKept: blocks that forward keeps for backward beside h; kGradients: blocks of da; kFirstRecurrent: the first block of da that
+// belongs to W_hh; kKeepsHidden: whether h_{t-1} also reaches h_t beside W_hh; kMayProject: whether a projection may follow (it has no panels where
+// there is none); block_of(b): which block of the rows of W_ih belongs to block b of da.
 //
-// Forward comes in two halves, begin and finish: the rows of a tile do the first, then the second, so that no row waits for its own
-// activations while others could work (3 to 15 % of an LSTM's or GRU's time). Backward returns dL/dc_t, of which the LSTM makes use.
+// Forward comes in two halves, begin and finish: all units of a row do the first, then the second, so that none waits for its own activations
+// while others could work. Backward returns dL/dc_t, of which the LSTM makes use.
 template <class V, V (*activation)(V), V (*through)(V, V)>
 struct RnnCell {
     using Vector = V;
-    static constexpr int kBlocks = 1, kUnits = kPanelVectors, kKept = 0, kGradients = 1, kFirstRecurrent = 0;
+    static constexpr int kBlocks = 1, kKept = 0, kGradients = 1, kFirstRecurrent = 0;
     static constexpr bool kHasCellState = false, kKeepsHidden = false, kMayProject = false;
     static constexpr int block_of(int block) { return block; }
 
-    using Halfway = V;
-    GATEWISE_INLINE static Halfway begin(const ForwardRow<Scalar<V>>&, const V* a, const V* s, std::ptrdiff_t, std::ptrdiff_t) {
-        return a[0] + s[0];
-    }
+    GATEWISE_INLINE static void begin(const ForwardRow<Scalar<V>>&, const Preactivations<V>&, std::ptrdiff_t, std::ptrdiff_t) {}
 
-    GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, V a, std::ptrdiff_t u, std::ptrdiff_t H) {
-        store_upto(row.h, activation(a), u, H);
+    GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, const Preactivations<V>& of, std::ptrdiff_t u, std::ptrdiff_t H) {
+        store_upto(row.h, activation(of.sum(0)), u, H);
     }
 
     GATEWISE_INLINE static V backward(const BackwardRow<Scalar<V>>& row, V dh, std::ptrdiff_t u, std::ptrdiff_t H) {
@@ -107,32 +116,27 @@ using RnnReluCell = RnnCell<V, relu<V>, through_relu<V>>;
 template <class V>
 struct LstmCell {
     using Vector = V;
-    static constexpr int kBlocks = 4, kUnits = 1, kKept = 5, kGradients = 4, kFirstRecurrent = 0;
+    static constexpr int kBlocks = 4, kKept = 5, kGradients = 4, kFirstRecurrent = 0;
     static constexpr bool kHasCellState = true, kKeepsHidden = false, kMayProject = true;
     static constexpr int block_of(int block) { return block; }
 
-    struct Halfway {
-        V c, a_o;
-    };
-
-    GATEWISE_INLINE static Halfway begin(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
-        const V i = sigmoid(a[0] + s[0]);
-        const V f = sigmoid(a[1] + s[1]);
-        const V g = tanh(a[2] + s[2]);
-        const V c = fma(f, load_upto<V>(row.c, u, H), i * g);
-        store_upto(row.c, c, u, H);
+    GATEWISE_INLINE static void begin(const ForwardRow<Scalar<V>>& row, const Preactivations<V>& of, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V i = sigmoid(of.sum(0));
+        const V f = sigmoid(of.sum(1));
+        const V g = tanh(of.sum(2));
+        const V c = fma(f, load<V>(row.c + u), i * g);
+        store(row.c + u, c);
         if (row.kept) {
             store_upto(row.kept + 0 * H, i, u, H);
             store_upto(row.kept + 1 * H, f, u, H);
             store_upto(row.kept + 2 * H, g, u, H);
             store_upto(row.kept + 4 * H, c, u, H);
         }
-        return {c, a[3] + s[3]};
     }
 
-    GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, const Halfway& half, std::ptrdiff_t u, std::ptrdiff_t H) {
-        const V o = sigmoid(half.a_o);
-        store_upto(row.h, o * tanh(half.c), u, H);
+    GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, const Preactivations<V>& of, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V o = sigmoid(of.sum(3));
+        store_upto(row.h, o * tanh(load<V>(row.c + u)), u, H);
         if (row.kept) store_upto(row.kept + 3 * H, o, u, H);
     }
 
@@ -159,26 +163,23 @@ struct LstmCell {
 template <class V>
 struct GruCell {
     using Vector = V;
-    static constexpr int kBlocks = 3, kUnits = 1, kKept = 4, kGradients = 4, kFirstRecurrent = 1;
+    static constexpr int kBlocks = 3, kKept = 4, kGradients = 4, kFirstRecurrent = 1;
     static constexpr bool kHasCellState = false, kKeepsHidden = true, kMayProject = false;
     static constexpr int block_of(int block) { return (block + 2) % 3; }  // n r z
 
-    struct Halfway {
-        V a_n, a_z;
-    };
-
-    GATEWISE_INLINE static Halfway begin(const ForwardRow<Scalar<V>>& row, const V* a, const V* s, std::ptrdiff_t u, std::ptrdiff_t H) {
-        const V r = sigmoid(a[0] + s[0]);
+    GATEWISE_INLINE static void begin(const ForwardRow<Scalar<V>>& row, const Preactivations<V>& of, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V r = sigmoid(of.sum(0));
+        const V s_n = of.from_h(2);
         if (row.kept) {
             store_upto(row.kept + 0 * H, r, u, H);
-            store_upto(row.kept + 3 * H, s[2], u, H);
+            store_upto(row.kept + 3 * H, s_n, u, H);
         }
-        return {fma(r, s[2], a[2]), a[1] + s[1]};
+        store(of.a + 2 * of.units, fma(r, s_n, of.from_x(2)));  // the last block: no other begins behind its units
     }
 
-    GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, const Halfway& half, std::ptrdiff_t u, std::ptrdiff_t H) {
-        const V z = sigmoid(half.a_z);
-        const V n = tanh(half.a_n);
+    GATEWISE_INLINE static void finish(const ForwardRow<Scalar<V>>& row, const Preactivations<V>& of, std::ptrdiff_t u, std::ptrdiff_t H) {
+        const V z = sigmoid(of.sum(1));
+        const V n = tanh(of.from_x(2));
         store_upto(row.h, fma(1 - z, n, z * load_upto<V>(row.h_prev, u, H)), u, H);
         if (row.kept) {
             store_upto(row.kept + 1 * H, z, u, H);

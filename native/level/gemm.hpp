@@ -39,6 +39,7 @@ GATEWISE_INLINE void multiply(const Array<const Scalar<V>*, Rows>& rows, const S
     // Whichever operand needs fewer registers stays in them for the step; the other streams through one. Fewer rows than vectors have little work
     // in a step for what its end costs, so they take four at a time.
     if constexpr (all <= Rows) {
+#pragma GCC unroll 4
         for (std::ptrdiff_t k = 0; k < K; ++k, panel += Vectors * kLanes<V>) {
             Array<V, all> columns;
 #pragma GCC unroll 12
@@ -80,17 +81,17 @@ GATEWISE_INLINE void run_tile(std::ptrdiff_t rows, const Tile& tile, std::ptrdif
     tile.template run<MostRows, 1>(first, panel);
 }
 
-// Which way one or two rows walk over the panels. Who comes to the same ones again and again turns round each time: those that were used last are
+// Which way up to three rows walk over the panels. Who comes to the same ones again and again turns round each time: those that were used last are
 // still in the nearest cache (12 to 18 % of the time of one LSTM sequence). For more rows it makes no difference.
 enum class Walk { upwards, downwards };
 
 // The i-th of `count` on a walk.
 GATEWISE_INLINE std::ptrdiff_t place_on(Walk walk, std::ptrdiff_t i, std::ptrdiff_t count) { return walk == Walk::upwards ? i : count - 1 - i; }
 
-// One or two rows are too few chains to hide the latency of fma (eight do): they take several panels at a time.
+// Few rows are too few chains to hide the latency of fma (eight do): they take several panels at a time.
 template <int Rows, class Tile>
 GATEWISE_INLINE void run_few_rows(const Tile& tile, std::ptrdiff_t first, Span panels, Walk walk) {
-    constexpr int together = 8 / (Rows * Tile::kVectors) > 1 ? 8 / (Rows * Tile::kVectors) : 1;
+    constexpr int chains = Rows * Tile::kVectors, together = (8 + chains - 1) / chains;
     const std::ptrdiff_t groups = (panels.end - panels.begin) / together;
     for (std::ptrdiff_t i = 0; i < groups; ++i) tile.template run<Rows, together>(first, panels.begin + place_on(walk, i, groups) * together);
     for (std::ptrdiff_t p = panels.begin + groups * together; p < panels.end; ++p) tile.template run<Rows, 1>(first, p);
@@ -108,6 +109,7 @@ GATEWISE_INLINE void for_each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, Spa
     const std::ptrdiff_t count = end - begin;
     if (count == 1) return run_few_rows<1>(tile, begin, panels, walk);
     if (count == 2) return run_few_rows<2>(tile, begin, panels, walk);
+    if (count == 3) return run_few_rows<3>(tile, begin, panels, walk);
     const std::ptrdiff_t tiles = (count + most - 1) / most;
     for (std::ptrdiff_t p = panels.begin; p < panels.end; ++p) {
         std::ptrdiff_t first = begin;

@@ -8,28 +8,6 @@
 
 namespace gatewise::GATEWISE_LEVEL {
 
-// The panel of the columns `first` .. of blocks `block` = 0 .. Blocks-1 of a matrix [Blocks*H,K]: vector u*Blocks + block of the panel, of
-// `vectors` in all, holds rows block*H + first + u*lanes + lane. This is how all gates of a group of units come to lie together.
-template <class V, int Blocks>
-void pack_rows(const Scalar<V>* matrix, std::ptrdiff_t H, std::ptrdiff_t K, std::ptrdiff_t first, std::ptrdiff_t vectors, Scalar<V>* panel) {
-    const std::ptrdiff_t width = vectors * kLanes<V>;
-    for (std::ptrdiff_t k = 0; k < K; k += kLanes<V>) {
-        for (std::ptrdiff_t v = 0; v < vectors; ++v) {
-            const std::ptrdiff_t unit = first + v / Blocks * kLanes<V>;
-            const Scalar<V>* const from = matrix + (v % Blocks * H + unit) * K;
-            Array<V, kLanes<V>> square;
-#pragma GCC unroll 16
-            for (std::ptrdiff_t i = 0; i < kLanes<V>; ++i) square[i] = unit + i < H ? load_upto<V>(from + i * K, k, K) : V{};
-            transpose(square);
-            Scalar<V>* const to = panel + k * width + v * kLanes<V>;
-#pragma GCC unroll 16
-            for (std::ptrdiff_t i = 0; i < kLanes<V>; ++i) {
-                if (k + i < K) store(to + i * width, square[i]);
-            }
-        }
-    }
-}
-
 // A matrix [K,columns] in panels of kPanelVectors vectors, the last one of no more than it needs: [panel][K][vectors * lanes], zero where a
 // column does not exist.
 template <class V>
@@ -67,14 +45,32 @@ struct Panels {
         for (std::ptrdiff_t p = share.begin; p < share.end; ++p) pack(p, 0, K, matrix);
     }
 
-    // A panel from a matrix [columns,K].
-    void pack_transposed(std::ptrdiff_t panel, const S* matrix) const {
-        pack_rows<V, 1>(matrix, columns, K, panel * kWidth, width_of(panel) / kLanes<V>, row(panel, 0));
+    // A panel from a matrix whose row row_of(c) [K] is column c.
+    template <class RowOf>
+    void pack_transposed(std::ptrdiff_t panel, const S* matrix, const RowOf& row_of) const {
+        const std::ptrdiff_t width = width_of(panel);
+        for (std::ptrdiff_t v = 0; v < width; v += kLanes<V>) {
+            Array<const S*, kLanes<V>> from;
+            for (std::ptrdiff_t i = 0; i < kLanes<V>; ++i) {
+                const std::ptrdiff_t column = panel * kWidth + v + i;
+                from[i] = column < columns ? matrix + row_of(column) * K : nullptr;
+            }
+            for (std::ptrdiff_t k = 0; k < K; k += kLanes<V>) {
+                Array<V, kLanes<V>> square;
+#pragma GCC unroll 16
+                for (std::ptrdiff_t i = 0; i < kLanes<V>; ++i) square[i] = from[i] ? load_upto<V>(from[i], k, K) : V{};
+                transpose(square);
+#pragma GCC unroll 16
+                for (std::ptrdiff_t i = 0; i < kLanes<V>; ++i) {
+                    if (k + i < K) store(row(panel, 0) + (k + i) * width + v, square[i]);
+                }
+            }
+        }
     }
 };
 
 // A few rows times a few panels of so many vectors. `Operands` says of a row where its left factor [K] is (`left`) and what becomes of a vector of
-// its results, the columns u .. u + lanes - 1 of `columns` (`put`).
+// its results, the columns u .. u + lanes - 1 of `columns` (`put`); and what to fetch while columns are multiplied (`fetch`), if anything.
 template <class V, int Vectors, class Row, class Operands>
 struct ProductTile {
     static constexpr int kVectors = Vectors;
@@ -87,10 +83,13 @@ struct ProductTile {
     [[gnu::noinline]] void run(std::ptrdiff_t first, std::ptrdiff_t panel) const {
         constexpr std::ptrdiff_t width = Vectors * kLanes<V>;
         Array<const Scalar<V>*, Rows> left;
-        for (int r = 0; r < Rows; ++r) left[r] = operands.left(rows[first + r]) + k;
+        const std::ptrdiff_t column = (first_panel + panel) * Panels<V>::kWidth;
+        for (int r = 0; r < Rows; ++r) {
+            left[r] = operands.left(rows[first + r]) + k;
+            if constexpr (requires { operands.fetch(rows[first], column, width); }) operands.fetch(rows[first + r], column, width * NumPanels);
+        }
         Array<Array<V, Vectors * NumPanels>, Rows> sums;
         multiply<V, Rows, Vectors, NumPanels>(left, right.row(first_panel + panel, k), K, right.K * width, sums);
-        const std::ptrdiff_t column = (first_panel + panel) * Panels<V>::kWidth;
 #pragma GCC unroll 12
         for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
@@ -112,10 +111,10 @@ GATEWISE_INLINE void multiply_last_panel(const Row* rows, std::ptrdiff_t begin, 
 // Rows begin .. end-1 times the rows k .. k + K - 1 of some panels of a packed matrix.
 template <class V, class Row, class Operands>
 void multiply_panels(const Row* rows, std::ptrdiff_t begin, std::ptrdiff_t end, const Panels<V>& right, Span panels, std::ptrdiff_t k,
-                     std::ptrdiff_t K, const Operands& operands) {
+                     std::ptrdiff_t K, const Operands& operands, Walk walk = Walk::upwards) {
     const std::ptrdiff_t full = right.columns / Panels<V>::kWidth;
     const Span of_full{panels.begin, panels.end < full ? panels.end : full};
-    for_each_tile(begin, end, of_full, ProductTile<V, kPanelVectors, Row, Operands>{rows, right, 0, k, K, operands});
+    for_each_tile(begin, end, of_full, ProductTile<V, kPanelVectors, Row, Operands>{rows, right, 0, k, K, operands}, walk);
     if (full < panels.end) multiply_last_panel<V, kPanelVectors>(rows, begin, end, right, full, k, K, operands);
 }
 

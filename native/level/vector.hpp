@@ -211,10 +211,10 @@ GATEWISE_INLINE V absolute(V v) {
     return reinterpret_cast<V>(reinterpret_cast<Bits<V>>(v) & ~sign_bits<V>());
 }
 
+// magnitude, which has no sign of its own, with the sign of v.
 template <class V>
-GATEWISE_INLINE V copy_sign(V magnitude, V sign) {
-    const Bits<V> mask = sign_bits<V>();
-    return reinterpret_cast<V>((reinterpret_cast<Bits<V>>(magnitude) & ~mask) | (reinterpret_cast<Bits<V>>(sign) & mask));
+GATEWISE_INLINE V with_sign_of(V v, V magnitude) {
+    return reinterpret_cast<V>(reinterpret_cast<Bits<V>>(magnitude) | (reinterpret_cast<Bits<V>>(v) & sign_bits<V>()));
 }
 
 // Where one operand is NaN, x86 returns the second and ARM the NaN. (maskz with all lanes: the plain ones leave an operand undefined, and GCC 12
@@ -272,17 +272,10 @@ GATEWISE_INLINE V times_power_of_two(V v, V k) {
 }
 #endif
 
-// 2^k for the whole numbers k of normal numbers.
-#if defined(__AVX512F__)
+// The number whose exponent, bias included, is in the lowest bits of v.
 template <class V>
-GATEWISE_INLINE V power_of_two(V k) {
-    return times_power_of_two(splat<V>(1), k);
+GATEWISE_INLINE V lowest_bits_as_exponent(V v) {
+    return reinterpret_cast<V>(reinterpret_cast<Bits<V>>(v) << Traits<V>::kMantissaBits);
 }
-#else
-template <class V>
-GATEWISE_INLINE V power_of_two(V k) {
-    return power_of_two<V>(to_integer(k));
-}
-#endif
 
 }  // namespace gatewise::GATEWISE_LEVEL

@@ -55,6 +55,7 @@ struct WeightTile {
             for (int v = 0; v < Vectors; ++v) sums[i][v] = V{};
         }
         const S *from = source, *factors = da;
+#pragma GCC unroll 4
         for (std::ptrdiff_t r = 0; r < count; ++r, from += Vectors * kLanes<V>, factors += kWeightRows) {
             Array<V, Vectors> values;
 #pragma GCC unroll 8

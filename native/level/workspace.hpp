@@ -35,6 +35,24 @@ GATEWISE_INLINE Span panels_of(std::ptrdiff_t panels, int part, int parts) {
     return {panels * part / parts, panels * (part + 1) / parts};
 }
 
+// The units of a part, in whole lines: all, or a share of them.
+template <class S>
+GATEWISE_INLINE Span units_of(const Division& division, std::ptrdiff_t H, int part) {
+    if (!division.shares_units) return {0, H};
+    constexpr std::ptrdiff_t line = Workspace<S>::kAlign;
+    const Span lines = panels_of((H + line - 1) / line, part, division.parts);
+    return {lines.begin * line < H ? lines.begin * line : H, lines.end * line < H ? lines.end * line : H};
+}
+
+// How many units a part has at most.
+template <class S>
+GATEWISE_INLINE std::ptrdiff_t most_units(const Division& division, std::ptrdiff_t H) {
+    if (!division.shares_units) return H;
+    constexpr std::ptrdiff_t line = Workspace<S>::kAlign;
+    const std::ptrdiff_t lines = (H + line - 1) / line;
+    return (lines + division.parts - 1) / division.parts * line;
+}
+
 // How many sequences a part has at most.
 GATEWISE_INLINE std::ptrdiff_t most_sequences(const Division& division, std::ptrdiff_t N) {
     return division.shares_units ? N : (N + division.parts - 1) / division.parts;
