@@ -133,7 +133,8 @@ inline void draw_lengths(Case& drawn, Random& random) {
 inline Sizes draw_sizes(Cell cell, Random& random) {
     static constexpr Index widths[] = {1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49};
     const auto draw = [&] { return random.one_in(2) ? 1 + random.below(40) : widths[random.below(std::size(widths))]; };
-    Sizes size{.T = 1 + random.below(7), .N = 1 + random.below(14), .I = draw(), .H = draw(), .P = 0, .has_projection = false};
+    const Index N = 1 + (random.one_in(6) ? 40 + random.below(70) : random.below(14));  // now and then more than are multiplied together
+    Sizes size{.T = 1 + random.below(7), .N = N, .I = draw(), .H = draw(), .P = 0, .has_projection = false};
     size.has_projection = cell == Cell::lstm && size.H > 1 && random.one_in(3);
     size.P = size.has_projection ? 1 + random.below(size.H - 1) : size.H;
     return size;

@@ -72,6 +72,17 @@ def test_native_sequence_alone_is_bit_equal_to_itself_in_a_batch(problem: Proble
 
 
 @each_dtype
+@each_large_kind
+def test_native_sequence_has_its_own_bits_among_a_hundred(kind: dict[str, str], dtype: torch.dtype) -> None:
+    problem = Problem(**kind, num_steps=4, num_sequences=107, input_size=5, hidden_size=21)
+    x, states = padded_inputs(problem, dtype), initial_states(problem, dtype)
+    whole = call(problem, x, states, dtype)
+    for n in (0, 47, 48, 95, 96, 106):
+        alone = call(problem, x[:, n : n + 1], tuple(state[:, n : n + 1] for state in states), dtype)
+        assert_all_bit_equal(tuple(value[:, n : n + 1] for value in whole), alone)
+
+
+@each_dtype
 @both_ways
 def test_native_ragged_batch_is_bit_equal_to_each_sequence_alone(problem: Problem, dtype: torch.dtype) -> None:
     x, states = padded_inputs(problem, dtype), initial_states(problem, dtype)
@@ -270,8 +281,11 @@ def test_native_path_is_left_where_it_does_not_fit(problem: Problem) -> None:
 
 @each_kind
 def test_native_parametrized_weights_are_used_and_trained(problem: Problem) -> None:
+    calls = []
+
     class Halved(torch.nn.Module):
         def forward(self, weight: Tensor) -> Tensor:
+            calls.append(weight)
             return weight * 0.5
 
     layer, x = build_layer(problem), padded_inputs(problem)
@@ -279,8 +293,10 @@ def test_native_parametrized_weights_are_used_and_trained(problem: Problem) -> N
         plain = build_layer(problem)
         plain.weight_hh_l0.mul_(0.5)
     torch.nn.utils.parametrize.register_parametrization(layer, "weight_hh_l0", Halved())
+    calls.clear()
     output = layer(x)[0]
     assert layer.path == "native"
+    assert len(calls) == 1, "a weight was computed more than once"
     assert_bit_equal(output, plain(x)[0])
     output.square().sum().backward()
     plain(x)[0].square().sum().backward()

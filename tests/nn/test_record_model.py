@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -31,6 +32,23 @@ def train_once(model: Classifier) -> dict[str, Tensor]:
 def forwards(model: nn.Module) -> list[object]:
     """Return what sits under the name forward on the instances themselves."""
     return [module.__dict__.get("forward") for module in model.modules()]
+
+
+def test_record_leaves_nothing_to_the_garbage_collector() -> None:
+    layer = gw.nn.LSTM(3, 4)
+
+    def record() -> None:
+        with gw.record(layer):
+            layer(torch.zeros(2, 1, 3))[0].sum().backward()
+
+    record()
+    gc.collect()
+    gc.disable()
+    try:
+        record()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @each_module

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gatewise.cells import State
 from gatewise.nn.ragged import lengths_of, pack_like
-from gatewise.nn.weights import equations_of, num_directions
+from gatewise.nn.weights import equations_of, given_weights, num_directions
 
 Lengths = Sequence[int] | Tensor | int
 HiddenState = Tensor | tuple[Tensor, Tensor]
@@ -36,6 +36,7 @@ class Call:
     num_rows: int  # L*D
     state_size: int  # P
     cell_size: int | None  # H; None where there is no cell state
+    weights: list[list[Tensor]]  # of each of the L*D rows, in torch's order; read once, since some have to be computed
     lengths: Tensor | None  # (N,) int64 on the CPU, 0..T; None: every sequence has all T steps
     is_batched: bool
     is_batch_first: bool
@@ -56,7 +57,7 @@ class Call:
         return State(hidden, None if self.cell_size is None else self.data.new_zeros(*rows, self.cell_size))
 
     def detached(self) -> Call:
-        """Return the call for later: without its graph, and with what its caller may change meanwhile its own."""
+        """Return the call for later: without graph and weights, and its own of what its caller may change meanwhile."""
         packed = None if self.packed is None else self.packed._replace(data=self.packed.data.detach())
         given = None if self.given is None else self.given.map(lambda state: state.detach().clone())
         return Call(
@@ -65,6 +66,7 @@ class Call:
             self.num_rows,
             self.state_size,
             self.cell_size,
+            [],
             self.lengths,
             self.is_batched,
             self.is_batch_first,
@@ -106,7 +108,8 @@ def read_call(
         _check_batch_sizes(inputs)
         packed_lengths = lengths_of(inputs)
         given = None if hx is None else _given_state(layer, hx, len(packed_lengths), is_batched=True)
-        return Call(inputs.data, given, *_state_sizes(layer), packed_lengths, True, is_batch_first=False, packed=inputs)
+        of_layer = _sizes_and_weights(layer)
+        return Call(inputs.data, given, *of_layer, packed_lengths, True, is_batch_first=False, packed=inputs)
     if inputs.dim() not in (2, 3):
         raise ValueError(f"{type(layer).__name__}: Expected input to be 2D or 3D, got {inputs.dim()}D instead")
     is_batched = inputs.dim() == 3
@@ -120,7 +123,8 @@ def read_call(
     checked_lengths = None if lengths is None else check_lengths(lengths, inputs.shape[0], inputs.shape[1], is_batched)
     given = None if hx is None else _given_state(layer, hx, inputs.shape[1], is_batched)
     is_batch_first = layer.batch_first and is_batched
-    return Call(inputs, given, *_state_sizes(layer), checked_lengths, is_batched, is_batch_first, packed=None)
+    of_layer = _sizes_and_weights(layer)
+    return Call(inputs, given, *of_layer, checked_lengths, is_batched, is_batch_first, packed=None)
 
 
 _signature = cache(inspect.signature)  # takes some 10 us
@@ -197,6 +201,12 @@ def _state_sizes(layer: RNNBase) -> tuple[int, int, int | None]:
     size = layer.hidden_size
     rows = layer.num_layers * num_directions(layer)
     return rows, layer.proj_size or size, size if equations_of(layer).has_cell_state else None
+
+
+def _sizes_and_weights(layer: RNNBase) -> tuple[int, int, int | None, list[list[Tensor]]]:
+    """Return what `_state_sizes` does, and the weights of each of the L*D rows."""
+    rows, state_size, cell_size = _state_sizes(layer)
+    return rows, state_size, cell_size, [given_weights(layer, row) for row in range(rows)]
 
 
 def _given_state(layer: RNNBase, hx: HiddenState, num_sequences: int, is_batched: bool) -> State:

@@ -17,7 +17,7 @@ from torch.nn import RNNBase
 from gatewise.cells import Cell, Gates, State, Weights
 from gatewise.nn import ragged
 from gatewise.nn.call import Call
-from gatewise.nn.weights import equations_of, num_directions, weights_of
+from gatewise.nn.weights import by_meaning, equations_of, num_directions
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def run_composite(layer: RNNBase, call: Call) -> Run:
         for direction in range(directions):
             row = index * directions + direction
             initial = State(call.initial.hidden[row], None if call.initial.cell is None else call.initial.cell[row])
-            weights = weights_of(layer, row)
+            weights = by_meaning(call.weights[row], layer.bias)
             of_layer.append(run_direction(equations, output, initial, weights, valid, is_reverse=direction == 1))
         output = torch.cat([run.hidden for run in of_layer], dim=-1)
         runs += of_layer

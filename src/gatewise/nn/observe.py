@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from threading import Lock
 from types import MethodType, TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch.nn import Module, RNNBase
@@ -19,18 +19,24 @@ from gatewise.nn.composite import Run, run_composite
 from gatewise.nn.layers import RecurrentLayer
 from gatewise.nn.native import NativeRun, TotalGradients, Tracing, run_native
 from gatewise.nn.paths import choose_path
-from gatewise.nn.weights import given_weights, num_directions
+from gatewise.nn.weights import num_directions
 
 OnRun = Callable[[str, RNNBase, Run], None]
 Target = TypeVar("Target")
 
 
-class OnNative(NamedTuple):
+class OnNative(Protocol):
     """What an observer does with calls that the native path can compute; one without this wants every node."""
 
-    wants_values: bool  # of gates and cell states
-    begin: Callable[[int], TotalGradients | None]  # with L*D, before the call: where backward puts total gradients
-    end: Callable[[str, RNNBase, NativeRun, TotalGradients | None], None]  # after it
+    @property
+    def wants_values(self) -> bool:
+        """Whether gates and cell states are wanted."""
+
+    def begin(self, num_rows: int) -> TotalGradients | None:
+        """Return where backward puts the total gradients of a call that comes, with L*D."""
+
+    def end(self, name: str, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
+        """Take what the call computed."""
 
 
 class Observer(NamedTuple):
@@ -103,26 +109,13 @@ class _ObservedForward:
 
     def __init__(self, layer: RNNBase) -> None:
         self.layer = layer
-        self.observers: list[Observer] = []
+        self.observers: tuple[Observer, ...] = ()
         self.forward_before = layer.__dict__.get("forward")
         # A compiled graph hands out results alone. Importing Dynamo takes a second.
-        call = _call_outside_graphs() if "torch._dynamo" in sys.modules else _ObservedForward._call
-        self._run: Callable[..., Any] = MethodType(call, self)
+        self._call: Callable[..., Any] = _call_outside_graphs() if "torch._dynamo" in sys.modules else _run_observed
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._run(*arguments, **keywords)
-
-    def _call(self, *arguments: Any, **keywords: Any) -> Any:
-        layer = self.layer
-        call = read_given_call(layer, arguments, keywords)
-        observers = self.observers.copy()
-        is_native = None not in [on_native for _, _, on_native in observers] and choose_path(layer, call) == "native"
-        if isinstance(layer, RecurrentLayer):
-            layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
-        if torch.is_grad_enabled() and not (is_native and _reaches_every_state(layer, call)):
-            call = _with_differentiable_start(call)
-        run = _run_native(layer, call, observers) if is_native else _run_composite(layer, call, observers)
-        return hand_back(call, run.output, run.final)
+        return self._call(self.layer, self.observers, arguments, keywords)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Give the copy of a watched layer its own forward: the watch does not travel."""
@@ -130,23 +123,40 @@ class _ObservedForward:
         return self if copied is None else MethodType(type(copied).forward, copied)
 
 
+def _run_observed(
+    layer: RNNBase, observers: tuple[Observer, ...], arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> Any:
+    call = read_given_call(layer, arguments, keywords)
+    on_native = [(observer.name, observer.on_native) for observer in observers if observer.on_native is not None]
+    is_native = len(on_native) == len(observers) and choose_path(layer, call) == "native"
+    if isinstance(layer, RecurrentLayer):
+        layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
+    if torch.is_grad_enabled() and not (is_native and _reaches_every_state(layer, call)):
+        call = _with_differentiable_start(call)
+    run = _run_native(layer, call, on_native) if is_native else _run_composite(layer, call, observers)
+    return hand_back(call, run.output, run.final)
+
+
 @cache
 def _call_outside_graphs() -> Callable[..., Any]:
-    disabled: Callable[..., Any] = torch.compiler.disable(_ObservedForward._call)  # type: ignore[no-untyped-call]
+    disabled: Callable[..., Any] = torch.compiler.disable(_run_observed)  # type: ignore[no-untyped-call]
     return disabled
 
 
-def _run_native(layer: RNNBase, call: Call, observers: list[Observer]) -> NativeRun:
-    watching = [(name, on_native) for name, _, on_native in observers if on_native is not None]
-    totals = [on_native.begin(call.num_rows) for _, on_native in watching]
-    tracing: Tracing = "values" if True in [on_native.wants_values for _, on_native in watching] else "none"
+def _run_native(layer: RNNBase, call: Call, observers: list[tuple[str, OnNative]]) -> NativeRun:
+    tracing: Tracing = "none"
+    totals: list[TotalGradients | None] = []
+    for _, observer in observers:
+        totals.append(observer.begin(call.num_rows))
+        if observer.wants_values:
+            tracing = "values"
     run = run_native(layer, call, tracing=tracing, totals=tuple([total for total in totals if total is not None]))
-    for (name, on_native), total in zip(watching, totals, strict=True):
-        on_native.end(name, layer, run, total)
+    for (name, observer), total in zip(observers, totals, strict=True):
+        observer.end(name, layer, run, total)
     return run
 
 
-def _run_composite(layer: RNNBase, call: Call, observers: list[Observer]) -> Run:
+def _run_composite(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> Run:
     run = run_composite(layer, call)
     for observer in observers:
         observer.on_run(observer.name, layer, run)
@@ -161,13 +171,13 @@ def _watch(layer: RNNBase, observer: Observer) -> None:
         forward = layer.__dict__.get("forward")
         if not isinstance(forward, _ObservedForward):
             forward = layer.__dict__["forward"] = _ObservedForward(layer)
-        forward.observers.append(observer)
+        forward.observers = (*forward.observers, observer)  # a call under way keeps those that it began with
 
 
 def _unwatch(layer: RNNBase, observer: Observer) -> None:
     with _lock:
         forward: _ObservedForward = layer.__dict__["forward"]
-        forward.observers = [other for other in forward.observers if other is not observer]
+        forward.observers = tuple([other for other in forward.observers if other is not observer])
         if forward.observers:
             return
         del layer.__dict__["forward"]
@@ -180,10 +190,12 @@ def _reaches_every_state(layer: RNNBase, call: Call) -> bool:
 
     A projection does not count: c_t of the first step does not depend on it.
     """
+    if call.data.requires_grad:
+        return True
     num_before_states = 4 if layer.bias else 2
-    return call.data.requires_grad or all(
-        any(weight.requires_grad for weight in given_weights(layer, row)[:num_before_states])
-        for row in range(num_directions(layer))
+    return all(
+        True in [weight.requires_grad for weight in row[:num_before_states]]
+        for row in call.weights[: num_directions(layer)]
     )
 
 

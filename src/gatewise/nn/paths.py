@@ -21,7 +21,7 @@ from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.composite import run_composite
 from gatewise.nn.native import run_native
-from gatewise.nn.weights import given_weights, have_their_shapes, layer_weights
+from gatewise.nn.weights import have_their_shapes, in_one_list
 
 Path = Literal["native", "composite", "torch"]
 
@@ -73,8 +73,7 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
         tensors.append(call.given.hidden)
         if call.given.cell is not None:
             tensors.append(call.given.cell)
-    for row in range(call.num_rows):
-        weights = given_weights(layer, row)  # not layer.parameters(): a parametrized weight is none of them
+    for row, weights in enumerate(call.weights):
         if not have_their_shapes(weights, layer, row):
             return False  # torch says what is wrong with them
         tensors += weights
@@ -103,13 +102,13 @@ def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:
         return _run_torch_packed(layer, call, call.packed)
     if call.lengths is not None:
         return _run_torch_ragged(layer, call, call.lengths)
-    return _call_kernel(layer, call.inputs, call.initial, batch_sizes=None)
+    return _call_kernel(layer, call, call.inputs, call.initial, batch_sizes=None)
 
 
 def _run_torch_packed(layer: RNNBase, call: Call, packed: PackedSequence) -> tuple[Tensor, State]:
     """Run torch's kernel on the packed input as it came."""
     initial = ragged.reorder(call.initial, packed.sorted_indices)
-    data, final = _call_kernel(layer, packed.data, initial, packed.batch_sizes)
+    data, final = _call_kernel(layer, call, packed.data, initial, packed.batch_sizes)
     return data, ragged.reorder(final, packed.unsorted_indices)
 
 
@@ -120,7 +119,7 @@ def _run_torch_ragged(layer: RNNBase, call: Call, lengths: Tensor) -> tuple[Tens
     order = nonempty.to(packed.data.device)
     if packed.sorted_indices is not None:
         order = order[packed.sorted_indices]
-    data, ended = _call_kernel(layer, packed.data, ragged.reorder(call.initial, order), packed.batch_sizes)
+    data, ended = _call_kernel(layer, call, packed.data, ragged.reorder(call.initial, order), packed.batch_sizes)
     output = ragged.unpack_nonempty(packed._replace(data=data), nonempty, num_steps, num_sequences)
     hidden = call.initial.hidden.index_copy(1, order, ended.hidden)
     if call.initial.cell is None or ended.cell is None:
@@ -128,11 +127,13 @@ def _run_torch_ragged(layer: RNNBase, call: Call, lengths: Tensor) -> tuple[Tens
     return output, State(hidden, call.initial.cell.index_copy(1, order, ended.cell))
 
 
-def _call_kernel(layer: RNNBase, inputs: Tensor, initial: State, batch_sizes: Tensor | None) -> tuple[Tensor, State]:
+def _call_kernel(
+    layer: RNNBase, call: Call, inputs: Tensor, initial: State, batch_sizes: Tensor | None
+) -> tuple[Tensor, State]:
     """Call torch's kernel of the layer's kind on (T, N, I), or on packed data with its batch sizes."""
     kernel = getattr(_VF, layer.mode.lower())
     # Not layer._flat_weights: a layer refreshes that list on the way, which torch.export takes for an assignment.
-    weights = layer_weights(layer, slice(0, len(initial.hidden)))
+    weights = in_one_list(call.weights)
     hx = initial.hidden if initial.cell is None else (initial.hidden, initial.cell)
     options = (layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional)
     if batch_sizes is None:

@@ -5,7 +5,7 @@ Shapes: as in `trace.py`; L*D is layer, then direction, T steps, N sequences, H 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from torch.nn import Module, RNNBase
 
 from gatewise.nn.composite import Run
 from gatewise.nn.native import NativeRun, TotalGradients
-from gatewise.nn.observe import OnNative, observed, recurrent_layers
+from gatewise.nn.observe import observed, recurrent_layers
 from gatewise.nn.recorded_gradients import KernelGradients, NodeGradients, RecordedGradients
 from gatewise.nn.recorded_values import RecordedValues
 from gatewise.nn.trace import Trace, trace_of_composite
@@ -132,7 +132,7 @@ class Recording(Mapping[str, LayerRecording]):
         Recurrent layers that could not be watched, with the reason.
     """
 
-    def __init__(self, names: list[str], skipped: dict[str, str]) -> None:
+    def __init__(self, names: Iterable[str], skipped: dict[str, str]) -> None:
         self._layers = {name: LayerRecording(name) for name in names}
         self.skipped = skipped
 
@@ -190,20 +190,31 @@ def record(
     if gradients not in (True, False, "norms"):
         raise ValueError(f"gradients must be True, False or 'norms', got {gradients!r}")
     layers, skipped = recurrent_layers(model)
-    recording = Recording(list(layers), skipped)
+    recording = Recording(layers, skipped)
+    recorder = _Recorder(recording, gates, gradients)
+    return observed(layers, recorder.on_run, recording, recorder)
 
-    def on_run(name: str, layer: RNNBase, run: Run) -> None:
-        trace = trace_of_composite(layer, run).detach() if gates else None
+
+class _Recorder:
+    """Puts every call into a recording."""
+
+    def __init__(self, recording: Recording, gates: bool, gradients: bool | Literal["norms"]) -> None:
+        self._recording, self.wants_values, self._gradients = recording, gates, gradients
+
+    def on_run(self, name: str, layer: RNNBase, run: Run) -> None:
+        """Take a call of the composite path."""
+        trace = trace_of_composite(layer, run).detach() if self.wants_values else None
         make_trace = None if trace is None else lambda: trace
-        recording[name].calls.append(RecordedCall(make_trace, NodeGradients(run) if gradients else None))
+        gradients = NodeGradients(run) if self._gradients else None
+        self._recording[name].calls.append(RecordedCall(make_trace, gradients))
 
-    def begin(num_rows: int) -> TotalGradients | None:
-        return TotalGradients(num_rows, are_norms_only=gradients == "norms") if gradients else None
+    def begin(self, num_rows: int) -> TotalGradients | None:
+        """See `OnNative`."""
+        return TotalGradients(num_rows, self._gradients == "norms") if self._gradients else None
 
-    def end(name: str, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
+    def end(self, name: str, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
+        """See `OnNative`."""
         call = run.call.detached()
-        make_trace = RecordedValues(layer, run, call).trace if gates else None
-        of_kernel = None if totals is None else KernelGradients(call, totals, has_graph=run.output.requires_grad)
-        recording[name].calls.append(RecordedCall(make_trace, of_kernel))
-
-    return observed(layers, on_run, recording, OnNative(gates, begin, end))
+        make_trace = RecordedValues(layer, run, call).trace if self.wants_values else None
+        gradients = None if totals is None else KernelGradients(call, totals, run.output.requires_grad)
+        self._recording[name].calls.append(RecordedCall(make_trace, gradients))

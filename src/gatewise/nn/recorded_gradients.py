@@ -89,13 +89,13 @@ class KernelGradients(RecordedGradients):
 
     def hidden_norm(self) -> Tensor:
         """See `RecordedGradients.hidden_norm`."""
-        return self._stack_norms(self._totals.hidden_norm) if self._totals.are_norms_only else super().hidden_norm()
+        return self._stack_norms(self._totals.hidden) if self._totals.are_norms_only else super().hidden_norm()
 
     def cell_norm(self) -> Tensor | None:
         """See `RecordedGradients.cell_norm`."""
         if not self._totals.are_norms_only or self._call.cell_size is None:
             return super().cell_norm()
-        return self._stack_norms(self._totals.cell_norm)
+        return self._stack_norms(self._totals.cell)
 
     def _require_vectors(self) -> None:
         if self._totals.are_norms_only:

@@ -38,7 +38,7 @@ class RecordedValues:
         if not run.output.requires_grad:  # nothing speaks against the caller's writing in it
             self._layers[-1] = LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)
         self._version = version_of(self._layers[-1].output)
-        self._weights = TracedWeights.of(layer, run.weights)
+        self._weights = TracedWeights.of(layer, run.call)
 
     def trace(self) -> Trace:
         """Return them in the form of a trace, a copy of its own where the caller has them too.

@@ -20,7 +20,7 @@ from gatewise.nn.composite import Run
 from gatewise.nn.native import NativeRun
 from gatewise.nn.ragged import valid_steps
 from gatewise.nn.values import RowValues, values_of_composite, values_of_native
-from gatewise.nn.weights import by_meaning, equations_of, layer_weights, names_of_row, num_directions
+from gatewise.nn.weights import by_meaning, equations_of, in_one_list, names_of_row, num_directions
 
 Direction = Literal["forward", "reverse"]
 
@@ -147,8 +147,9 @@ class TracedWeights(NamedTuple):
     has_projection: bool
 
     @classmethod
-    def of(cls, layer: RNNBase, flat: tuple[Tensor, ...]) -> TracedWeights:
-        """Return the weights `flat` of `layer` as they are now."""
+    def of(cls, layer: RNNBase, call: Call) -> TracedWeights:
+        """Return the weights of a call of `layer` as they are now."""
+        flat = tuple(in_one_list(call.weights))
         versions = tuple([version_of(weight) for weight in flat])
         return cls(flat, versions, num_directions(layer), layer.bias, layer.proj_size > 0)
 
@@ -179,14 +180,13 @@ def version_of(tensor: Tensor) -> int | None:
 def trace_of_composite(layer: RNNBase, run: Run) -> Trace:
     """Collect what the composite path computed."""
     rows = values_of_composite(run, equations_of(layer))
-    weights = TracedWeights.of(layer, tuple(layer_weights(layer, slice(0, len(rows)))))
-    return collect(layer, run.call, run.output, run.final, rows, weights)
+    return collect(layer, run.call, run.output, run.final, rows, TracedWeights.of(layer, run.call))
 
 
 def trace_of_native(layer: RNNBase, run: NativeRun) -> Trace:
     """Collect what the native path computed on a traced run."""
     rows = values_of_native(run.layers, run.call, equations_of(layer), num_directions(layer))
-    return collect(layer, run.call, run.output, run.final, rows, TracedWeights.of(layer, run.weights))
+    return collect(layer, run.call, run.output, run.final, rows, TracedWeights.of(layer, run.call))
 
 
 def collect(

@@ -74,9 +74,9 @@ def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
     return [parameters.get(name) if name in parameters else getattr(layer, name) for name in names]  # type: ignore[misc]
 
 
-def layer_weights(layer: RNNBase, rows: slice) -> list[Tensor]:
-    """Return the weights of all rows of a slice of the L*D axis, in torch's order."""
-    return [weight for row in range(rows.start, rows.stop) for weight in given_weights(layer, row)]
+def in_one_list(rows: list[list[Tensor]]) -> list[Tensor]:
+    """Return the weights of some rows of the L*D axis one after the other, as torch keeps them."""
+    return [weight for row in rows for weight in row]
 
 
 def weight_names(layer: RNNBase, index: int) -> tuple[str, ...]:

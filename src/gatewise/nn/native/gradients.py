@@ -106,10 +106,11 @@ class _Totals(NamedTuple):
     def wanted(cls, plan: Plan, y: Tensor) -> _Totals:
         """Return it for y (rows, D*P); the gradient of a projection is made of dL/dh_t too."""
         if not (plan.totals or plan.kind.proj_size):
-            return cls()
+            return _NO_TOTALS
         rows, has_cell_state = y.shape[:-1], plan.kind.equations.has_cell_state
-        kinds = [total.are_norms_only for total in plan.totals]
-        wants_all, wants_norms = False in kinds, True in kinds
+        wants_all = wants_norms = False
+        for total in plan.totals:
+            wants_all, wants_norms = wants_all or not total.are_norms_only, wants_norms or total.are_norms_only
         return cls(
             y.new_empty(*rows, plan.kind.state_size) if wants_all or plan.kind.proj_size else None,
             y.new_empty(*rows, plan.kind.hidden_size) if wants_all and has_cell_state else None,
@@ -124,6 +125,9 @@ class _Totals(NamedTuple):
                 total.add_norms(plan.first_row + d, self.hidden_norm, self.cell_norm)
             elif self.hidden is not None:
                 total.add(plan.first_row + d, self.hidden, self.cell)
+
+
+_NO_TOTALS = _Totals()
 
 
 def _given(cotangents: tuple[Tensor | None, ...]) -> list[Tensor | None]:

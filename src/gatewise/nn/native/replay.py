@@ -18,7 +18,7 @@ from gatewise.nn.native.gradients import with_contiguous_rows
 from gatewise.nn.native.kernels import forward
 from gatewise.nn.native.plan import Plan
 from gatewise.nn.ragged import valid_steps
-from gatewise.nn.weights import layer_weights
+from gatewise.nn.weights import in_one_list
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class NativeStates:
         self.lengths = call.lengths
         self._plan = Plan.of_layer(layer, number, StepShape(len(inputs), inputs.shape[1], call.lengths))
         rows = self._plan.rows
-        self._weights = tuple(weight.detach().contiguous() for weight in layer_weights(layer, rows))
+        self._weights = tuple(weight.detach().contiguous() for weight in in_one_list(call.weights[rows]))
         initial = call.initial.map(lambda state: state[rows].detach().contiguous())
         self._initial = initial.hidden, initial.cell
         self._inputs = with_contiguous_rows(inputs.detach())

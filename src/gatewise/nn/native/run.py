@@ -22,7 +22,7 @@ from gatewise.nn.native.function import run_layer
 from gatewise.nn.native.plan import Plan, Tracing
 from gatewise.nn.native.totals import TotalGradients
 from gatewise.nn.ragged import reorder
-from gatewise.nn.weights import layer_weights
+from gatewise.nn.weights import in_one_list
 
 
 class LayerValues(NamedTuple):
@@ -39,7 +39,6 @@ class NativeRun(NamedTuple):
     output: Tensor  # (rows, D*P)
     final: State  # hidden (L*D, N, P), cell (L*D, N, H)
     layers: list[LayerValues]
-    weights: tuple[Tensor, ...]  # of all rows of the L*D axis, in torch's order
 
 
 def run_native(
@@ -59,21 +58,18 @@ def run_native(
     shape, packed = _shape_of(call), call.packed
     given = call.given if call.given is None or packed is None else reorder(call.given, packed.sorted_indices)
     output, layers, hidden, cell = call.data, [], [], []
-    weights: tuple[Tensor, ...] = ()
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:
             output = _dropout(output, layer.dropout, call)
         plan = Plan.of_layer(layer, index, shape, tracing, totals)
         h_0, c_0 = (None, None) if given is None else _rows(given, plan.rows)
-        flat = tuple(layer_weights(layer, plan.rows))
-        output, h_n, c_n, kept = run_layer(plan, output, h_0, c_0, flat)
+        output, h_n, c_n, kept = run_layer(plan, output, h_0, c_0, tuple(in_one_list(call.weights[plan.rows])))
         layers.append(LayerValues(output, kept))
-        weights += flat
         hidden.append(h_n)
         cell += [] if c_n is None else [c_n]
     final = State(_joined(hidden), _joined(cell) if cell else None)
     final = final if packed is None else reorder(final, packed.unsorted_indices)
-    return NativeRun(call, output, final, layers, weights)
+    return NativeRun(call, output, final, layers)
 
 
 def _shape_of(call: Call) -> StepShape:

@@ -8,7 +8,8 @@ from torch import Tensor
 class TotalGradients:
     """dL/dh_t and dL/dc_t of one call of a layer, or their norms alone; backward passes add up, as in ``.grad``.
 
-    Values stand as the call's rows do, (T, N, *) or packed (R, *), one entry a row of the L*D axis.
+    Gradients stand as the call's rows do, (T, N, *) or packed (R, *), norms (T, N) or (R,), one entry a row of the L*D
+    axis.
 
     Parameters
     ----------
@@ -22,8 +23,6 @@ class TotalGradients:
         self.are_norms_only = are_norms_only
         self.hidden: list[Tensor | None] = [None] * num_rows
         self.cell: list[Tensor | None] = [None] * num_rows
-        self.hidden_norm: list[Tensor | None] = [None] * num_rows
-        self.cell_norm: list[Tensor | None] = [None] * num_rows
 
     def add(self, row: int, hidden: Tensor | None, cell: Tensor | None) -> None:
         """Add gradients of a backward pass; None adds nothing.
@@ -50,12 +49,12 @@ class TotalGradients:
         RuntimeError
             On a second pass, since the norm of a sum is not the sum of the norms.
         """
-        if self.hidden_norm[row] is not None:
+        if self.hidden[row] is not None:
             raise RuntimeError(
                 "a second backward pass reached a recording made with gradients='norms', and norms do not add up; "
                 "record with gradients=True"
             )
-        self.hidden_norm[row], self.cell_norm[row] = hidden, cell
+        self.hidden[row], self.cell[row] = hidden, cell
 
 
 def _sum(before: Tensor | None, gradient: Tensor) -> Tensor:
