@@ -27,14 +27,14 @@ struct MaxUlp;
 template <>
 struct MaxUlp<float> {
     static constexpr double exp = 1.1;
-    static constexpr double tanh = 2.8;
+    static constexpr double tanh = 2.2;
     static constexpr double sigmoid = 2.6;
 };
 
 template <>
 struct MaxUlp<double> {
     static constexpr double exp = 1.1;
-    static constexpr double tanh = 2.8;
+    static constexpr double tanh = 2.2;
     static constexpr double sigmoid = 2.6;
 };
 

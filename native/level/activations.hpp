@@ -1,5 +1,5 @@
-// exp, tanh and sigmoid of a vector, without branches. All three reduce y = k ln2 + r, |r| <= ln2 / 2, where y is x, -x or -2x, and use one
-// polynomial for expm1(r).
+// exp, tanh and sigmoid of a vector, without branches. All three reduce factor x = k ln2 + factor r, |factor r| <= ln2 / 2, where the factor is
+// 1, -1 or -2, and use one polynomial for expm1.
 //
 // Errors are in units in the last place of the exact result, over all finite inputs; the bounds are MaxUlp in ../activations.hpp.
 #pragma once
@@ -53,7 +53,7 @@ struct Reduced {
 // The n-th power of a factor.
 constexpr int to_the(int n, int factor) { return n == 0 ? 1 : factor * to_the(n - 1, factor); }
 
-// factor x within [2 kLowest, kHighest], or NaN (then k and scale are arbitrary). The factor is +-1 or +-2: products with it are exact.
+// |x| at most -kLowest, or NaN (then k and scale are arbitrary). Products with a power of two such as the factor are exact.
 template <int factor, int shift, class V>
 GATEWISE_INLINE Reduced<V> reduce(V x) {
     using E = Exponential<V>;
@@ -93,7 +93,7 @@ GATEWISE_INLINE V sigmoid(V x) {
     return small / fma(reduced.scale, 1 - reduced.e, splat<V>(small));
 }
 
-// Error below 2.8 ULP (float and double), every x; odd to the last bit. tanh|x| = -m / (2 + m) with m = expm1(-2|x|), where
+// Error below 2.2 ULP (float and double), every x; odd to the last bit. tanh|x| = -m / (2 + m) with m = expm1(-2|x|), where
 // m = 2^k expm1(r) + (2^k - 1): for small x, k = 0 and nothing cancels.
 template <class V>
 GATEWISE_INLINE V tanh(V x) {

@@ -138,15 +138,14 @@ struct ForwardKernel {
 
     // A stretch of the steps of a single sequence, with weights packed for it: the walk waits for every step before, the projection for none.
     static void project(Forward<S> call, Division division, int stretch) {
-        constexpr std::ptrdiff_t kRows = 48;
         const Layout layout(call.size, division);
         const Weights weights(call, layout, division, stretch);
         S* const own = layout.own(call.work, 0);
         weights.pack_input(weights.W_ih.all(), call);
-        Row rows[kRows];
+        Row rows[kStepRows];
         const std::ptrdiff_t length = length_of(call.steps, 0, call.size.T), end = length * (stretch + 1) / division.stretches;
-        for (std::ptrdiff_t s = length * stretch / division.stretches; s < end; s += kRows) {
-            const std::ptrdiff_t last = s + kRows < end ? s + kRows : end;
+        for (std::ptrdiff_t s = length * stretch / division.stretches; s < end; s += kStepRows) {
+            const std::ptrdiff_t last = s + kStepRows < end ? s + kStepRows : end;
             const std::ptrdiff_t count = list_rows(call, {0, 1, 1}, s, last, layout, own, own + layout.a + s * layout.width, rows);
             multiply_panels(rows, 0, count, weights.W_ih, weights.W_ih.all(), 0, call.size.I, FromInput{weights.b_ih});
         }
@@ -203,6 +202,7 @@ struct ForwardKernel {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride, c += c_stride(H)) {
             if (C::kHasCellState) copy_or_zero(row_at(call.c_0, n), c, H);
+            if (C::kHasCellState) zero(c + H, c_stride(H) - H);
             if (call.steps.offsets || !has_padding) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 zero(row_at(call.y, call.steps, t, n), P);

@@ -36,8 +36,8 @@ GATEWISE_INLINE void multiply(const Array<const Scalar<V>*, Rows>& rows, const S
 #pragma GCC unroll 12
         for (int v = 0; v < all; ++v) sums[r][v] = V{};
     }
-    // Whichever operand needs fewer registers stays in them for the step; the other streams through one. Fewer rows than vectors have little work
-    // in a step for what its end costs, so they take four at a time.
+    // Whichever operand needs fewer registers stays in them for the step; the other streams through one. Four steps at a time: small tiles have
+    // little work in one for what its end costs, and two programs that share a core have half its instructions each.
     if constexpr (all <= Rows) {
 #pragma GCC unroll 4
         for (std::ptrdiff_t k = 0; k < K; ++k, panel += Vectors * kLanes<V>) {

@@ -53,10 +53,21 @@ struct ThroughTimeKernel {
     // dh_{t-1} = da W_hh.
     struct ToHidden {
         std::ptrdiff_t first;  // where the blocks of W_hh begin in da
+        std::ptrdiff_t H, P;
 
         const S* left(const Row& row) const { return row.da + first; }
-        GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t P) const {
+        GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t) const {
             store_upto(row.dh, C::kKeepsHidden ? sum + load_upto<V>(row.dh, u, P) : sum, u, P);
+        }
+
+        // What the row's next step reads of what was kept: it is larger than the caches near a core, and comes while the row is multiplied. A
+        // processor that sees addresses ascend fetches what lies behind them.
+        GATEWISE_INLINE void fetch(const Row& row, std::ptrdiff_t column, std::ptrdiff_t width) const {
+            const std::ptrdiff_t end = (column + width) * H / P < H ? (column + width) * H / P : H;
+            for (std::ptrdiff_t u = column * H / P; C::kKept > 0 && u < end; u += kAlign) {
+                for (int k = 0; row.next_kept && k < C::kKept; ++k) __builtin_prefetch(row.next_kept + k * H + u);
+                if (row.next_c_prev) __builtin_prefetch(row.next_c_prev + u);
+            }
         }
     };
 
@@ -86,10 +97,9 @@ struct ThroughTimeKernel {
             for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k], of_state);
             if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, W_hr.all(), 0, P, ToUnprojected{});
             for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k], units, own + layout.dc_t);
-            if (C::kKept > 0 && s > 0) fetch_kept(call, share, units, s - 1);
             if (meeting) meet(*meeting);
             if (meeting && part == 0) add_up_norms(call, layout, division.parts, s, rows, count);
-            multiply_panels(rows, 0, count, W_hh, panels, 0, layout.K, ToHidden{C::kFirstRecurrent * H});
+            multiply_panels(rows, 0, count, W_hh, panels, 0, layout.K, ToHidden{C::kFirstRecurrent * H, H, P});
         }
         end_streams();
         if (block.first == 0) finish(call, share, of_state, units, own + layout.dh, own + layout.dc);
@@ -196,19 +206,6 @@ struct ThroughTimeKernel {
         return squares.root();
     }
 
-    // What was kept of the s-th steps, while the step after them multiplies: it is larger than the caches near a core, and a processor that sees
-    // addresses ascend fetches what lies behind them.
-    static void fetch_kept(const Backward<S>& call, const Share& share, const Span& units, std::ptrdiff_t s) {
-        const auto& [T, N, I, H, P, has_projection] = call.size;
-        for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) {
-            if (s >= length_of(call.steps, n, T)) continue;
-            const S* block = call.kept + row_of(call.steps, place_of(call.steps, s, n, T).t, n, N) * C::kKept * H;
-            for (int k = 0; k < C::kKept; ++k, block += H) {
-                for (std::ptrdiff_t u = units.begin; u < units.end; u += kAlign) __builtin_prefetch(block + u);
-            }
-        }
-    }
-
     // The s-th steps of the sequences that have so many; returns how many there are. `own_norms` is where norms go first, if they are of a part's
     // units only.
     static std::ptrdiff_t list_rows(const Backward<S>& call, const Block& block, const Share& share, std::ptrdiff_t s, const Layout& layout, S* own,
@@ -219,16 +216,19 @@ struct ThroughTimeKernel {
             if (s >= length_of(call.steps, n, T)) return;
             const Place place = place_of(call.steps, s, n, T);
             const std::ptrdiff_t number = row_of(call.steps, place.t, n, N);
-            const S* const c_prev = !C::kHasCellState ? nullptr
-                                    : place.is_first  ? first_state(call.c_0, n, own + layout.zeros)
-                                                      : call.kept + (row_of(call.steps, place.before, n, N) * C::kKept + C::kBlocks) * H;
+            const auto kept_of = [&](std::ptrdiff_t t) { return call.kept + row_of(call.steps, t, n, N) * C::kKept * H; };
+            const S* const next_kept = C::kKept == 0 || place.is_first ? nullptr : kept_of(place.before);
+            const S* const c_prev = !C::kHasCellState ? nullptr : next_kept ? next_kept + C::kBlocks * H : first_state(call.c_0, n, own + layout.zeros);
+            const std::ptrdiff_t two_before = 2 * place.before - place.t;
             rows[count] = {
                 .dy = call.dy.data ? row_at(call.dy, call.steps, place.t, n) : nullptr,
                 .dkept = call.dkept ? call.dkept + number * C::kKept * H : nullptr,
                 .h = row_at(call.y, call.steps, place.t, n),
                 .h_prev = place.is_first ? first_state(call.h_0, n, own + layout.zeros) : row_at(call.y, call.steps, place.before, n),
                 .c_prev = c_prev,
-                .kept = C::kKept > 0 ? call.kept + number * C::kKept * H : nullptr,
+                .kept = C::kKept > 0 ? kept_of(place.t) : nullptr,
+                .next_kept = next_kept,
+                .next_c_prev = C::kHasCellState && s > 1 ? kept_of(two_before) + C::kBlocks * H : nullptr,
                 .dh = own + layout.dh + i * P,
                 .dc = C::kHasCellState ? own + layout.dc + i * H : nullptr,
                 .da = call.da + row_in(block, s, n) * C::kGradients * H,

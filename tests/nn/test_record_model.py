@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -32,6 +33,18 @@ def train_once(model: Classifier) -> dict[str, Tensor]:
 def forwards(model: nn.Module) -> list[object]:
     """Return what sits under the name forward on the instances themselves."""
     return [module.__dict__.get("forward") for module in model.modules()]
+
+
+@each_module
+def test_pickled_layer_leaves_the_watch_behind(module: object) -> None:
+    model, x = nn.Sequential(module.LSTM(3, 4)), torch.zeros(2, 1, 3)  # type: ignore[attr-defined]
+    with gw.record(model) as recording:
+        model(x)
+        copied = pickle.loads(pickle.dumps(model))
+        copied(x)
+        assert len(recording["0"].calls) == 1
+    assert copied[0].forward.__self__ is copied[0]
+    assert_bit_equal(copied(x)[0], model(x)[0])
 
 
 def test_record_leaves_nothing_to_the_garbage_collector() -> None:

@@ -20,7 +20,6 @@ from torch.utils.hooks import RemovableHandle
 from gatewise.cells import State
 from gatewise.flow.replay import Seen
 from gatewise.nn.call import Call, read_given_call
-from gatewise.nn.weights import weights_of
 
 OnBackward = Callable[[int, "dict[str, list[Seen]]"], None]
 
@@ -155,12 +154,13 @@ class _Hook:
 def _detached_call(layer: RNNBase, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Call:
     """Read the call as the layer did, apart from the graph and in the precision of its weights."""
     call = read_given_call(layer, arguments, keywords)
-    dtype = weights_of(layer, 0).input.dtype
+    dtype = call.weights[0][0].dtype
     return replace(
         call,
         data=call.data.detach().to(dtype),
         given=None if call.given is None else call.given.map(lambda state: state.detach().to(dtype)),
         packed=None if call.packed is None else call.packed._replace(data=call.packed.data.detach()),
+        weights=[[weight.detach() for weight in row] for row in call.weights],
     )
 
 

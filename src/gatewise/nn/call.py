@@ -36,7 +36,8 @@ class Call:
     num_rows: int  # L*D
     state_size: int  # P
     cell_size: int | None  # H; None where there is no cell state
-    weights: list[list[Tensor]]  # of each of the L*D rows, in torch's order; read once, since some have to be computed
+    # Of each of the L*D rows, in torch's order; read once, since some have to be computed. Empty in a detached call.
+    weights: list[list[Tensor]]
     lengths: Tensor | None  # (N,) int64 on the CPU, 0..T; None: every sequence has all T steps
     is_batched: bool
     is_batch_first: bool

@@ -117,6 +117,10 @@ class _ObservedForward:
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         return self._call(self.layer, self.observers, arguments, keywords)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give a pickled layer its own forward, as `__deepcopy__`."""
+        return getattr, (self.layer, "forward")
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Give the copy of a watched layer its own forward: the watch does not travel."""
         copied = memo.get(id(self.layer))

@@ -104,5 +104,6 @@ def _one_step(cell: RecurrentCell, inputs: Tensor, previous: State) -> State:
         return run(cell.path, layer, call)[1].map(lambda state: state.squeeze(0))
     kernel = getattr(_VF, f"{cell.mode.lower()}_cell")
     hx = previous.hidden if previous.cell is None else (previous.hidden, previous.cell)
-    new = kernel(inputs, hx, cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+    biases = () if layer.bias else (None, None)
+    new = kernel(inputs, hx, *call.weights[0], *biases)
     return State(new) if isinstance(new, Tensor) else State(*new)
