@@ -42,8 +42,8 @@ struct BackwardRow {
     const S* h_prev;      // [P]
     const S* c_prev;      // [H]; LSTM only
     const S* kept;        // [(G+1)*H]
-    const S* next_kept;   // [(G+1)*H] of the step before, which comes next; or null
-    const S* next_c_prev; // [H], as c_prev; or null
+    const S* next_kept;    // [(G+1)*H] of the step before, which comes next; or null
+    const S* next_c_prev;  // [H] what c_prev will be then; or null
     S* dh;                // [P] in: dL/dh_t through later steps; out: what reaches h_{t-1} beside W_hh
     S* dc;                // [H] in: dL/dc_t through later steps; out: dL/dc_{t-1}; LSTM only
     S* da;                // [kGradients * H] out
