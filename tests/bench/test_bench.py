@@ -18,6 +18,7 @@ from gatewise.bench import (
     Pace,
     Point,
     Size,
+    alternate,
     assert_agreement,
     conclusion,
     measure_speed,
@@ -106,8 +107,19 @@ def test_contestants_take_turns_in_changing_order(monkeypatch):
     assert any(first != second for first, second in pairwise(rounds))
 
 
-def test_rounds_are_bounded():
-    samples = take_turns([Contestant("a", lambda: None)], Pace(seconds=60.0, max_rounds=5))
+def test_contestants_alternate_run_by_run():
+    calls = []
+    contestants = [Contestant(name, lambda name=name: calls.append(name)) for name in "ab"]
+    samples = alternate(contestants, Pace(seconds=0.0, min_rounds=40))
+    assert {name: len(values) for name, values in samples.items()} == {"a": 40, "b": 40}
+    rounds = [tuple(calls[k : k + 2]) for k in range(2, len(calls), 2)]  # past the first run of each
+    assert len(rounds) == 40
+    assert set(rounds) == {("a", "b"), ("b", "a")}
+
+
+@pytest.mark.parametrize("measure", [take_turns, alternate])
+def test_rounds_are_bounded(measure):
+    samples = measure([Contestant("a", lambda: None)], Pace(seconds=60.0, max_rounds=5))
     assert len(samples["a"]) == 5
 
 

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from node_observer import NodeObserver
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -214,7 +215,7 @@ def test_native_recording_follows_a_gradient_penalty() -> None:
     seen: list[NodeGradients] = []
     for is_native in (True, False):
         layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
-        watch = observed({"": layer}, lambda name, layer, run: seen.append(NodeGradients(run)), None)
+        watch = observed([(layer, NodeObserver(seen))], None)
         with gw.record(layer) as recording, nullcontext() if is_native else watch:
             output = layer(x)[0]
             assert layer.path == ("native" if is_native else "composite")

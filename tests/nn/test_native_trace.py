@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from node_observer import NodeObserver
 from torch import Tensor
 
 import gatewise as gw
 from gatewise import _native
 from gatewise.nn.call import read_call
 from gatewise.nn.composite import run_composite
+from gatewise.nn.observe import observed
 from gatewise.nn.trace import trace_of_composite
 from problems import (
     PROBLEMS,
@@ -124,11 +126,8 @@ def test_native_recording_leaves_outputs_and_gradients_bit_equal(
 
 def composite_gradients(problem: Problem) -> tuple[Tensor, Tensor | None]:
     """dL/dh_t and dL/dc_t from the nodes of the composite path: an observer that wants nodes forces it."""
-    from gatewise.nn.observe import observed
-    from gatewise.nn.recorded_gradients import NodeGradients
-
     layer, seen = build_layer(problem), []
-    with observed({"": layer}, lambda name, layer, run: seen.append(NodeGradients(run)), None):
+    with observed([(layer, NodeObserver(seen))], None):
         loss_through(problem, layer, torch.float64)[0].backward()
     assert layer.path == "composite"
     return seen[0].hidden(), seen[0].cell()

@@ -9,7 +9,7 @@ from gatewise.bench.problem import CELLS, GRID, JOBS, QUICK_GRID, Job, Size, par
 from gatewise.bench.record import SCHEMA_VERSION, BenchRecord, Claim, Point
 from gatewise.bench.speed import BenchSettings, conclusion, gflops_per_s, measure_speed
 from gatewise.bench.statistics import Estimate, difference_of_medians, geometric_mean, ratio_of_medians
-from gatewise.bench.turns import Contestant, Pace, assert_agreement, take_turns
+from gatewise.bench.turns import Contestant, Pace, alternate, assert_agreement, take_turns
 from gatewise.bench.verdict import Verdict, judge
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Point",
     "Size",
     "Verdict",
+    "alternate",
     "assert_agreement",
     "compare_layers",
     "conclusion",

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -66,10 +66,6 @@ def run_in_own_precision(model: Module, inputs: Any) -> AbstractContextManager[C
 def _run_copy(model: Module, inputs: Any, *, is_float64: bool, needs_graph: bool) -> Iterator[CopyRun]:
     require_model(model)
     calls: dict[str, list[Run]] = {}
-
-    def on_run(name: str, _: RNNBase, run: Run) -> None:
-        calls.setdefault(name, []).append(run)
-
     # Tensors made in inference mode can never take part in a gradient.
     with torch.inference_mode(False), torch.set_grad_enabled(needs_graph):
         copied = _copy(model)
@@ -79,12 +75,26 @@ def _run_copy(model: Module, inputs: Any, *, is_float64: bool, needs_graph: bool
         layers, _ = recurrent_layers(copied)
         for layer in layers.values():
             layer.register_forward_pre_hook(_with_own_nodes, with_kwargs=True)
+        watched = [(layer, _Collector(name, calls)) for name, layer in layers.items()]
         devices = sorted({p.device.index for p in copied.parameters() if p.device.type == "cuda"})
-        with torch.random.fork_rng(devices=devices), observed(layers, on_run, None):
+        with torch.random.fork_rng(devices=devices), observed(watched, None):
             output = _call(copied, to_float64(inputs) if is_float64 else _map_floating(_apart, inputs))
             if not calls:
                 raise ValueError(f"the model called none of its recurrent layers: {', '.join(map(repr, layers))}")
             yield CopyRun(copied, output, calls)
+
+
+@dataclass(frozen=True)
+class _Collector:
+    """Keeps every call of one layer, with its nodes."""
+
+    name: str
+    calls: dict[str, list[Run]]
+    on_native: ClassVar[None] = None
+
+    def on_run(self, layer: RNNBase, run: Run) -> None:
+        """See `Observer`."""
+        self.calls.setdefault(self.name, []).append(run)
 
 
 def _copy(model: Module) -> Module:

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import RNNBase
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from gatewise.cells import State
-from gatewise.nn.ragged import lengths_of, pack_like
+from gatewise.nn.ragged import lengths_of, pack_like, unpack_like
 from gatewise.nn.weights import equations_of, given_weights, num_directions
 
 Lengths = Sequence[int] | Tensor | int
@@ -57,12 +57,15 @@ class Call:
         hidden = self.data.new_zeros(*rows, self.state_size)
         return State(hidden, None if self.cell_size is None else self.data.new_zeros(*rows, self.cell_size))
 
-    def detached(self) -> Call:
-        """Return the call for later: without graph and weights, and its own of what its caller may change meanwhile."""
-        packed = None if self.packed is None else self.packed._replace(data=self.packed.data.detach())
+    def detached(self, rows: Tensor) -> Call:
+        """Return the call for later: without graph and weights, and its own of what its caller may change meanwhile.
+
+        Of the input shape and type alone are needed then; `rows` (T, N, *) or (R, *), detached, stands for it.
+        """
+        packed = None if self.packed is None else self.packed._replace(data=rows)
         given = None if self.given is None else self.given.map(lambda state: state.detach().clone())
         return Call(
-            self.data.detach(),  # its own view: an input may be resized
+            rows,
             given,
             self.num_rows,
             self.state_size,
@@ -87,7 +90,7 @@ class Call:
 
     def padded(self, rows: Tensor) -> Tensor:
         """Bring values (R, *) of a packed call into (T, N, *), zero past each sequence's end; others are so already."""
-        return rows if self.packed is None else pad_packed_sequence(self.packed._replace(data=rows))[0]
+        return unpack_like(rows, self.packed)
 
 
 def read_call(

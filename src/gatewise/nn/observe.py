@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
 from threading import Lock
 from types import MethodType, TracebackType
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch.nn import Module, RNNBase
@@ -21,12 +21,11 @@ from gatewise.nn.native import NativeRun, TotalGradients, Tracing, run_native
 from gatewise.nn.paths import choose_path
 from gatewise.nn.weights import num_directions
 
-OnRun = Callable[[str, RNNBase, Run], None]
 Target = TypeVar("Target")
 
 
 class OnNative(Protocol):
-    """What an observer does with calls that the native path can compute; one without this wants every node."""
+    """What an observer does with calls that the native path can compute."""
 
     @property
     def wants_values(self) -> bool:
@@ -35,16 +34,19 @@ class OnNative(Protocol):
     def begin(self, num_rows: int) -> TotalGradients | None:
         """Return where backward puts the total gradients of a call that comes, with L*D."""
 
-    def end(self, name: str, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
+    def end(self, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
         """Take what the call computed."""
 
 
-class Observer(NamedTuple):
+class Observer(Protocol):
     """Somebody who watches one layer."""
 
-    name: str
-    on_run: OnRun
-    on_native: OnNative | None
+    @property
+    def on_native(self) -> OnNative | None:
+        """What takes calls of the native path; None wants every node, and with it the composite path."""
+
+    def on_run(self, layer: RNNBase, run: Run) -> None:
+        """Take a call of the composite path."""
 
 
 _KNOWN_FORWARDS = (torch.nn.RNN.forward, torch.nn.LSTM.forward, torch.nn.GRU.forward, RecurrentLayer.forward)
@@ -74,7 +76,7 @@ def recurrent_layers(model: Module) -> tuple[dict[str, RNNBase], dict[str, str]]
 
 
 class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a function; a generator takes twice as long
-    """Watch every call of `layers` while the context lasts, which gives `target`.
+    """Let each observer watch every call of its layer while the context lasts, which gives `target`.
 
     A call goes to the native path where it fits and all who watch can do with it, and else to the composite path.
 
@@ -82,10 +84,8 @@ class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a funct
     layer, whatever happens inside. Contexts may be nested or overlap, and calls may come from several threads.
     """
 
-    def __init__(
-        self, layers: dict[str, RNNBase], on_run: OnRun, target: Target, on_native: OnNative | None = None
-    ) -> None:
-        self._watched = [(layer, Observer(name, on_run, on_native)) for name, layer in layers.items()]
+    def __init__(self, watched: Sequence[tuple[RNNBase, Observer]], target: Target) -> None:
+        self._watched = watched
         self._target = target
         self._was_entered = False
 
@@ -131,7 +131,7 @@ def _run_observed(
     layer: RNNBase, observers: tuple[Observer, ...], arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> Any:
     call = read_given_call(layer, arguments, keywords)
-    on_native = [(observer.name, observer.on_native) for observer in observers if observer.on_native is not None]
+    on_native = [on_native for observer in observers if (on_native := observer.on_native) is not None]
     is_native = len(on_native) == len(observers) and choose_path(layer, call) == "native"
     if isinstance(layer, RecurrentLayer):
         layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
@@ -147,23 +147,23 @@ def _call_outside_graphs() -> Callable[..., Any]:
     return disabled
 
 
-def _run_native(layer: RNNBase, call: Call, observers: list[tuple[str, OnNative]]) -> NativeRun:
+def _run_native(layer: RNNBase, call: Call, observers: list[OnNative]) -> NativeRun:
     tracing: Tracing = "none"
     totals: list[TotalGradients | None] = []
-    for _, observer in observers:
+    for observer in observers:
         totals.append(observer.begin(call.num_rows))
         if observer.wants_values:
             tracing = "values"
     run = run_native(layer, call, tracing=tracing, totals=tuple([total for total in totals if total is not None]))
-    for (name, observer), total in zip(observers, totals, strict=True):
-        observer.end(name, layer, run, total)
+    for observer, total in zip(observers, totals, strict=True):
+        observer.end(layer, run, total)
     return run
 
 
 def _run_composite(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> Run:
     run = run_composite(layer, call)
     for observer in observers:
-        observer.on_run(observer.name, layer, run)
+        observer.on_run(layer, run)
     return run
 
 

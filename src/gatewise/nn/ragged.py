@@ -64,6 +64,11 @@ def pack_like(padded: Tensor, packed: PackedSequence) -> PackedSequence:
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 
 
+def unpack_like(rows: Tensor, packed: PackedSequence | None) -> Tensor:
+    """Bring rows (R, *) packed as `packed` into (T, N, *), zero past each sequence's end; without it they are so."""
+    return rows if packed is None else pad_packed_sequence(packed._replace(data=rows))[0]
+
+
 def dropout(values: Tensor, p: float, lengths: Tensor | None, packed: PackedSequence | None) -> Tensor:
     """Drop entries of (T, N, *) with the very mask that torch.nn draws between layers.
 

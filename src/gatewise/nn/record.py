@@ -16,7 +16,7 @@ from torch.nn import Module, RNNBase
 
 from gatewise.nn.composite import Run
 from gatewise.nn.native import NativeRun, TotalGradients
-from gatewise.nn.observe import observed, recurrent_layers
+from gatewise.nn.observe import OnNative, observed, recurrent_layers
 from gatewise.nn.recorded_gradients import KernelGradients, NodeGradients, RecordedGradients
 from gatewise.nn.recorded_values import RecordedValues
 from gatewise.nn.trace import Trace, trace_of_composite
@@ -191,30 +191,34 @@ def record(
         raise ValueError(f"gradients must be True, False or 'norms', got {gradients!r}")
     layers, skipped = recurrent_layers(model)
     recording = Recording(layers, skipped)
-    recorder = _Recorder(recording, gates, gradients)
-    return observed(layers, recorder.on_run, recording, recorder)
+    watched = [(layer, _Recorder(recording[name], gates, gradients)) for name, layer in layers.items()]
+    return observed(watched, recording)
 
 
 class _Recorder:
-    """Puts every call into a recording."""
+    """Puts every call of one layer into a recording."""
 
-    def __init__(self, recording: Recording, gates: bool, gradients: bool | Literal["norms"]) -> None:
-        self._recording, self.wants_values, self._gradients = recording, gates, gradients
+    def __init__(self, layer: LayerRecording, gates: bool, gradients: bool | Literal["norms"]) -> None:
+        self._layer, self.wants_values, self._gradients = layer, gates, gradients
 
-    def on_run(self, name: str, layer: RNNBase, run: Run) -> None:
-        """Take a call of the composite path."""
+    @property
+    def on_native(self) -> OnNative:
+        """See `Observer`."""
+        return self
+
+    def on_run(self, layer: RNNBase, run: Run) -> None:
+        """See `Observer`."""
         trace = trace_of_composite(layer, run).detach() if self.wants_values else None
         make_trace = None if trace is None else lambda: trace
         gradients = NodeGradients(run) if self._gradients else None
-        self._recording[name].calls.append(RecordedCall(make_trace, gradients))
+        self._layer.calls.append(RecordedCall(make_trace, gradients))
 
     def begin(self, num_rows: int) -> TotalGradients | None:
         """See `OnNative`."""
         return TotalGradients(num_rows, self._gradients == "norms") if self._gradients else None
 
-    def end(self, name: str, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
+    def end(self, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
         """See `OnNative`."""
-        call = run.call.detached()
-        make_trace = RecordedValues(layer, run, call).trace if self.wants_values else None
-        gradients = None if totals is None else KernelGradients(call, totals, run.output.requires_grad)
-        self._recording[name].calls.append(RecordedCall(make_trace, gradients))
+        make_trace = RecordedValues(layer, run).trace if self.wants_values else None
+        gradients = None if totals is None else KernelGradients(run, totals)
+        self._layer.calls.append(RecordedCall(make_trace, gradients))

@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from gatewise.nn.call import Call
 from gatewise.nn.composite import Run
-from gatewise.nn.native import TotalGradients
+from gatewise.nn.native import NativeRun, TotalGradients
+from gatewise.nn.ragged import unpack_like
 
 
 class RecordedGradients(ABC):
@@ -70,22 +70,27 @@ def _gradient(node: Tensor) -> Tensor:
 class KernelGradients(RecordedGradients):
     """What the native backward handed out, which keeps rows as they lie in the call."""
 
-    def __init__(self, call: Call, totals: TotalGradients, has_graph: bool) -> None:
-        self._call = call
+    def __init__(self, run: NativeRun, totals: TotalGradients) -> None:
+        call = run.call
+        self._shape = run.output.shape  # (T, N, *), packed (R, *)
+        self._packed = None if call.packed is None else call.packed._replace(data=call.data.new_empty(0))
+        self._sizes = call.state_size, call.cell_size
+        self._dtype = call.data.dtype
         self._totals = totals
-        self._has_graph = has_graph
+        self._has_graph = run.output.requires_grad
 
     def hidden(self) -> Tensor:
         """See `RecordedGradients.hidden`."""
         self._require_vectors()
-        return self._stack(self._totals.hidden, self._call.state_size)
+        return self._stack(self._totals.hidden, self._sizes[0])
 
     def cell(self) -> Tensor | None:
         """See `RecordedGradients.cell`."""
-        if self._call.cell_size is None:
+        _, size = self._sizes
+        if size is None:
             return None
         self._require_vectors()
-        return self._stack(self._totals.cell, self._call.cell_size)
+        return self._stack(self._totals.cell, size)
 
     def hidden_norm(self) -> Tensor:
         """See `RecordedGradients.hidden_norm`."""
@@ -93,7 +98,7 @@ class KernelGradients(RecordedGradients):
 
     def cell_norm(self) -> Tensor | None:
         """See `RecordedGradients.cell_norm`."""
-        if not self._totals.are_norms_only or self._call.cell_size is None:
+        if not self._totals.are_norms_only or self._sizes[1] is None:
             return super().cell_norm()
         return self._stack_norms(self._totals.cell)
 
@@ -108,9 +113,8 @@ class KernelGradients(RecordedGradients):
     def _stack(self, rows: list[Tensor | None], size: int, dtype: torch.dtype | None = None) -> Tensor:
         """Stack what came, of `size` columns and the call's type or `dtype`; what never came is zero."""
         _check(has_graph=self._has_graph, was_reached=any(row is not None for row in rows))
-        data = self._call.data
-        zeros = data.new_zeros(*data.shape[:-1], size, dtype=dtype)
-        return torch.stack([self._call.padded(zeros if row is None else row) for row in rows])
+        zeros = torch.zeros(*self._shape[:-1], size, dtype=dtype or self._dtype)
+        return torch.stack([unpack_like(zeros if row is None else row, self._packed) for row in rows])
 
 
 def _check(*, has_graph: bool, was_reached: bool) -> None:

@@ -11,12 +11,11 @@ import torch
 from torch.nn import RNNBase
 
 from gatewise.cells import State
-from gatewise.nn.call import Call
 from gatewise.nn.native import LayerValues, NativeRun
 from gatewise.nn.ragged import last_states
-from gatewise.nn.trace import Trace, TracedWeights, collect, version_of
+from gatewise.nn.trace import Trace, TracedWeights, collect, versions_of
 from gatewise.nn.values import RowValues, values_of_native
-from gatewise.nn.weights import equations_of, num_directions
+from gatewise.nn.weights import equations_of, in_one_list, num_directions
 
 
 class RecordedValues:
@@ -27,18 +26,17 @@ class RecordedValues:
     layer : RNNBase
     run : NativeRun
         With gates and cell states.
-    call : Call
-        Detached.
     """
 
-    def __init__(self, layer: RNNBase, run: NativeRun, call: Call) -> None:
+    def __init__(self, layer: RNNBase, run: NativeRun) -> None:
         self._layer = layer
-        self._call = call
         self._layers = [LayerValues(values.output.detach(), values.kept) for values in run.layers]
         if not run.output.requires_grad:  # nothing speaks against the caller's writing in it
             self._layers[-1] = LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)
-        self._version = version_of(self._layers[-1].output)
-        self._weights = TracedWeights.of(layer, run.call)
+        output = self._layers[-1].output
+        self._call = run.call.detached(output)
+        self._weights = in_one_list(run.call.weights)
+        self._output_version, *self._weight_versions = versions_of([output, *self._weights])
 
     def trace(self) -> Trace:
         """Return them in the form of a trace, a copy of its own where the caller has them too.
@@ -52,10 +50,11 @@ class RecordedValues:
         with torch.inference_mode(False):  # what is made in that mode can never take part in a gradient
             layers = [*self._layers[:-1], LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)]
             rows = values_of_native(layers, self._call, equations_of(self._layer), num_directions(self._layer))
-            return collect(self._layer, self._call, layers[-1].output, self._final(rows), rows, self._weights)
+            weights = TracedWeights.of_versions(self._layer, self._weights, self._weight_versions)
+            return collect(self._layer, self._call, layers[-1].output, self._final(rows), rows, weights)
 
     def _check_unchanged(self) -> None:
-        if version_of(self._layers[-1].output) != self._version:
+        if versions_of([self._layers[-1].output]) != [self._output_version]:
             raise RuntimeError(
                 "the output of the recorded layer was changed in place before its trace was read; read the trace "
                 "first, or change a copy"
@@ -69,7 +68,7 @@ class RecordedValues:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take it; a copied tensor counts its changes anew."""
         self.__dict__.update(state)
-        self._version = version_of(self._layers[-1].output)
+        (self._output_version,) = versions_of([self._layers[-1].output])
 
     def _final(self, rows: list[RowValues]) -> State:
         """Return h_n and c_n, which the caller may have changed."""

@@ -6,6 +6,7 @@ axis L*D is layer, then direction, in the order of h_n. Step axes are input posi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -149,9 +150,13 @@ class TracedWeights(NamedTuple):
     @classmethod
     def of(cls, layer: RNNBase, call: Call) -> TracedWeights:
         """Return the weights of a call of `layer` as they are now."""
-        flat = tuple(in_one_list(call.weights))
-        versions = tuple([version_of(weight) for weight in flat])
-        return cls(flat, versions, num_directions(layer), layer.bias, layer.proj_size > 0)
+        flat = in_one_list(call.weights)
+        return cls.of_versions(layer, flat, versions_of(flat))
+
+    @classmethod
+    def of_versions(cls, layer: RNNBase, flat: list[Tensor], versions: list[int | None]) -> TracedWeights:
+        """Return the weights of a call of `layer` as they were when they had these versions."""
+        return cls(tuple(flat), tuple(versions), num_directions(layer), layer.bias, layer.proj_size > 0)
 
     def row(self, index: int) -> Weights:
         """Return the weights of one row of the L*D axis.
@@ -162,8 +167,8 @@ class TracedWeights(NamedTuple):
             If any weight of the layer was changed in place since.
         """
         per_row = len(self._names(index))
-        for number, (weight, version) in enumerate(zip(self.flat, self.versions, strict=True)):
-            if version_of(weight) != version:
+        for number, (now, then) in enumerate(zip(versions_of(self.flat), self.versions, strict=True)):
+            if now != then:
                 name = self._names(number // per_row)[number % per_row]
                 raise RuntimeError(f"{name} was changed after this trace was made; call trace again")
         return by_meaning(list(self.flat[index * per_row :][:per_row]), self.has_bias)
@@ -172,9 +177,12 @@ class TracedWeights(NamedTuple):
         return names_of_row(row, self.num_directions, self.has_bias, self.has_projection)
 
 
-def version_of(tensor: Tensor) -> int | None:
-    """Return autograd's count of the changes made in place, None where it keeps none."""
-    return None if tensor.is_inference() else tensor._version
+def versions_of(tensors: Sequence[Tensor]) -> list[int | None]:
+    """Return autograd's counts of the changes made in place, None where it keeps none."""
+    try:
+        return [tensor._version for tensor in tensors]
+    except RuntimeError:  # some are of inference mode; asking first would take twice as long
+        return [None if tensor.is_inference() else tensor._version for tensor in tensors]
 
 
 def trace_of_composite(layer: RNNBase, run: Run) -> Trace:

@@ -31,8 +31,9 @@ def run_layer(plan: Plan, x: Tensor, h_0: Tensor | None, c_0: Tensor | None, fla
         return LayerResult(*run_operator(plan, x, h_0, c_0, flat), [])
     if not (torch.is_grad_enabled() and _requires_grad(x, h_0, c_0, *flat)):
         return forward(plan, x, h_0, c_0, flat, is_kept=plan.tracing != "none")
-    y, h_n, c_n, *kept = _apply(plan, x, h_0, c_0, *flat)
-    return LayerResult(y, h_n, c_n, kept)
+    values: list[Tensor] = []
+    y, h_n, c_n, *nodes = _apply(plan, values, x, h_0, c_0, *flat)
+    return LayerResult(y, h_n, c_n, nodes or values)
 
 
 def _requires_grad(*tensors: Tensor | None) -> bool:
@@ -44,22 +45,22 @@ def _requires_grad(*tensors: Tensor | None) -> bool:
 
 
 class _LayerFunction(Function):
-    """y, h_n, c_n, and where traced what is kept of each direction, of x, h_0, c_0 and the weights."""
+    """y, h_n, c_n, and for a graph what is kept of each direction, of x, h_0, c_0 and the weights."""
 
     @staticmethod
     def forward(
-        ctx: Any, plan: Plan, x: Tensor, h_0: Tensor | None, c_0: Tensor | None, *flat: Tensor
+        ctx: Any, plan: Plan, values: list[Tensor], x: Tensor, h_0: Tensor | None, c_0: Tensor | None, *flat: Tensor
     ) -> tuple[Tensor | None, ...]:
-        """Run the kernels and keep what backward needs."""
+        """Run the kernels and keep what backward needs; where values are wanted and no nodes, `values` gets them."""
         y, h_n, c_n, kept = forward(plan, x, h_0, c_0, flat, is_kept=True)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, h_0, c_0, *flat, y, *kept)
-        if plan.tracing == "none":
-            return y, h_n, c_n
+        if plan.tracing == "graph":
+            return y, h_n, c_n, *kept
         if plan.tracing == "values":
-            ctx.mark_non_differentiable(*kept)
-        return y, h_n, c_n, *kept
+            values += kept  # a result that needs no gradient would take ten microseconds more
+        return y, h_n, c_n
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -67,15 +68,15 @@ class _LayerFunction(Function):
         plan: Plan = ctx.plan
         x, h_0, c_0, *rest = ctx.saved_tensors
         flat, y, kept = tuple(rest[: plan.num_weights]), rest[plan.num_weights], rest[plan.num_weights + 1 :]
-        needed = ctx.needs_input_grad[1:]
+        needed = ctx.needs_input_grad[2:]
         are_batched = _are_batched(cotangents)
         if are_batched and plan.totals:
             raise RuntimeError("a recording cannot hold batched gradients (is_grads_batched, vectorize=True)")
         if torch.is_grad_enabled() or are_batched or forward_ad._current_level >= 0:
             with torch.enable_grad():
-                return None, *differentiable_gradients(plan, x, h_0, c_0, flat, cotangents, needed)
+                return None, None, *differentiable_gradients(plan, x, h_0, c_0, flat, cotangents, needed)
         with undisturbed():
-            return None, *gradients_of(plan, Saved(x, h_0, c_0, flat, y, kept), cotangents, needed)
+            return None, None, *gradients_of(plan, Saved(x, h_0, c_0, flat, y, kept), cotangents, needed)
 
 
 # Function's own apply looks for transforms of torch.func and for wrappers that they left; `choose_path`, which whoever
