@@ -10,6 +10,9 @@ namespace gatewise::GATEWISE_LEVEL {
 // The preactivations of a block of steps stay within this: half of a small second-level cache.
 inline constexpr std::ptrdiff_t kBlockBytes = 256 * 1024;
 
+// A W_ih beyond this comes from far away, for every block anew. Then a block is as much: its preactivations come from there too, but once.
+inline constexpr std::ptrdiff_t kManyWeightsBytes = 2 * 1024 * 1024;
+
 template <class C>
 struct ForwardKernel {
     using V = typename C::Vector;
@@ -28,7 +31,7 @@ struct ForwardKernel {
             const std::ptrdiff_t units = most_units<S>(division, of.H), columns = C::kBlocks * units;
             width = rounded_up(columns, kLanes<V>) + kLanes<V>;  // the last vector of the last block reaches beyond it
             const std::ptrdiff_t sequences = most_sequences(division, of.N);
-            const std::ptrdiff_t fitting = kBlockBytes / (width * sequences * std::ptrdiff_t{sizeof(S)});
+            const std::ptrdiff_t fitting = block_bytes(of, division.parts) / (width * sequences * std::ptrdiff_t{sizeof(S)});
             block_steps = division.stretches > 1 || fitting > of.T ? of.T : fitting < 1 ? 1 : fitting;
             W_ih = 0;                                                                // panels of [I,columns]
             W_hh = W_ih + Panels<V>::size_of(of.I, columns);                         // panels of [P,columns]
@@ -44,6 +47,12 @@ struct ForwardKernel {
             this->divide(b_hh + rounded_up(columns, kAlign), a + block_steps * sequences * width, division.parts, packers);
         }
     };
+
+    // Of the preactivations that a part makes before it walks through their steps. Of all parts they are at most twice as large as W_ih.
+    static std::ptrdiff_t block_bytes(const Sizes& of, int parts) {
+        const std::ptrdiff_t W_ih = C::kBlocks * of.H * of.I * std::ptrdiff_t{sizeof(S)}, share = 2 * W_ih / parts;
+        return W_ih > kManyWeightsBytes && share > kBlockBytes ? share : kBlockBytes;
+    }
 
     static std::ptrdiff_t c_stride(std::ptrdiff_t H) { return rounded_up(H, kLanes<V>); }
 
