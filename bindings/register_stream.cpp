@@ -5,7 +5,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
-#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>

@@ -42,6 +42,7 @@ def measure(part: Part) -> Iterator[Point]:
             Contestant("norms, read", lambda read=read, options=norms: read(**options)),
             Contestant("everything, read", lambda read=read, options=everything: read(**options)),
         ]
+        # Apart: reading calls much of torch, and the next step of whoever comes then finds other things in the caches.
         samples = alternate(contestants, pace) | alternate(readers, pace)
         is_long = statistics.median(samples["plain"]) > LONG_S
         yield Point(

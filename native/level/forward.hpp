@@ -7,11 +7,12 @@
 
 namespace gatewise::GATEWISE_LEVEL {
 
-// The preactivations of a block of steps stay within this: half of a small second-level cache.
+// A part's preactivations of a block of steps stay within this: half of a small second-level cache.
 inline constexpr std::ptrdiff_t kBlockBytes = 256 * 1024;
 
-// A W_ih beyond this comes from far away, for every block anew. Then a block is as much: its preactivations come from there too, but once.
-inline constexpr std::ptrdiff_t kManyWeightsBytes = 2 * 1024 * 1024;
+// Every block reads all of W_ih. Where it has more than kManyWeightsBytes no cache near a core holds it, and blocks are larger than such a cache, of
+// so much in all parts together: preactivations are then read back from as far away as W_ih, which is read more seldom.
+inline constexpr std::ptrdiff_t kManyWeightsBytes = 2 * 1024 * 1024, kLargeBlockBytes = 6 * 1024 * 1024;
 
 template <class C>
 struct ForwardKernel {
@@ -48,10 +49,10 @@ struct ForwardKernel {
         }
     };
 
-    // Of the preactivations that a part makes before it walks through their steps. Of all parts they are at most twice as large as W_ih.
+    // How many bytes of preactivations a part makes before it walks through their steps, if a single step is no more.
     static std::ptrdiff_t block_bytes(const Sizes& of, int parts) {
-        const std::ptrdiff_t W_ih = C::kBlocks * of.H * of.I * std::ptrdiff_t{sizeof(S)}, share = 2 * W_ih / parts;
-        return W_ih > kManyWeightsBytes && share > kBlockBytes ? share : kBlockBytes;
+        const bool has_many_weights = C::kBlocks * of.H * of.I * std::ptrdiff_t{sizeof(S)} > kManyWeightsBytes;
+        return has_many_weights && kLargeBlockBytes / parts > kBlockBytes ? kLargeBlockBytes / parts : kBlockBytes;
     }
 
     static std::ptrdiff_t c_stride(std::ptrdiff_t H) { return rounded_up(H, kLanes<V>); }

@@ -123,7 +123,8 @@ def test_rounds_are_bounded(measure):
     assert len(samples["a"]) == 5
 
 
-def test_what_surrounds_a_turn_is_entered_and_left():
+@pytest.mark.parametrize("measure", [take_turns, alternate])
+def test_what_surrounds_a_turn_is_entered_and_left(measure):
     inside = []
 
     @contextmanager
@@ -135,7 +136,7 @@ def test_what_surrounds_a_turn_is_entered_and_left():
     def run():
         assert inside == [True]
 
-    take_turns([Contestant("a", run, surroundings), Contestant("b", lambda: None)], BRIEF)
+    measure([Contestant("a", run, surroundings), Contestant("b", lambda: None)], BRIEF)
     assert inside == []
 
 

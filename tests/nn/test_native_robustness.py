@@ -226,6 +226,20 @@ def test_native_recording_follows_a_gradient_penalty() -> None:
     assert_fails(assert_close, found[0], spoilt(found[1]), "gradient")
 
 
+@pytest.mark.parametrize("gradients", [True, "norms"])
+def test_native_recording_of_a_row_that_no_gradient_reached_is_zero_there(gradients: bool | str) -> None:
+    """Whatever device new tensors go to when it is read."""
+    problem = Problem("GRU", num_layers=2, has_initial_state=False)
+    layer, x = build_layer(problem), padded_inputs(problem)
+    with gw.record(layer, gradients=gradients) as recording:
+        output = layer(x)[0]
+    torch.autograd.grad(output.sum(), layer.weight_ih_l1)
+    with torch.device("meta"):
+        norms = recording[""].hidden_gradient_norm
+    assert (norms[0] == 0).all()
+    assert (norms[1] > 0).all()
+
+
 def test_native_recording_refuses_what_it_cannot_hold() -> None:
     problem = Problem("GRU")
     layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()

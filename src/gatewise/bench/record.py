@@ -35,14 +35,14 @@ class Claim(Part):
 
 
 class Point(Part):
-    """One cell, size and job, measured for all contestants in the same rounds."""
+    """One cell, size and job, measured for all contestants."""
 
     cell: str  # "" where no layer is measured
     size: Size | None = None
     job: str
     form: str = ""  # what is special about it: "packed", "lengths", "recording" ...
     unit: Literal["s", "bytes"] = "s"
-    samples: dict[str, list[float]]  # by contestant, one a round
+    samples: dict[str, list[float]]  # by contestant, one a round; those of one claim in the same rounds
     flops: int | None = None  # of the matrix products of one run
     cores_busy: dict[str, float] = Field(
         default_factory=dict

@@ -89,11 +89,16 @@ def alternate(contestants: Sequence[Contestant], pace: Pace, seed: int = 0) -> d
     """Do what `take_turns` does with one run a turn and no pause, as in a loop that goes on.
 
     For small differences between contestants of one library: nobody's threads have to come to rest in between, and
-    many rounds make up for the single runs. `during` is not entered.
+    many rounds make up for the single runs.
     """
+
+    def turn(contestant: Contestant) -> float:
+        with contestant.during():
+            return _seconds(contestant.run, 1)
+
     for contestant in contestants:
-        contestant.run()
-    return _in_rounds(contestants, pace, lambda contestant: _seconds(contestant.run, 1), seed)
+        turn(contestant)
+    return _in_rounds(contestants, pace, turn, seed)
 
 
 def _in_rounds(

@@ -31,7 +31,8 @@ HiddenState = Tensor | tuple[Tensor, Tensor]
 class Call:
     """What a layer was asked to compute; made once and not changed."""
 
-    data: Tensor  # (T, N, I), or (R, I) as it came packed: the steps of all sequences, R together
+    # (T, N, I), or (R, I) as it came packed: the steps of all sequences, R together. In a detached call its stand-in.
+    data: Tensor
     given: State | None  # the initial states, hidden (L*D, N, P), cell (L*D, N, H); None: zeros
     num_rows: int  # L*D
     state_size: int  # P
@@ -41,7 +42,7 @@ class Call:
     lengths: Tensor | None  # (N,) int64 on the CPU, 0..T; None: every sequence has all T steps
     is_batched: bool
     is_batch_first: bool
-    packed: PackedSequence | None  # the input itself where it came packed
+    packed: PackedSequence | None  # the input itself where it came packed, with `data` for its data
 
     @cached_property
     def inputs(self) -> Tensor:
@@ -60,7 +61,8 @@ class Call:
     def detached(self, rows: Tensor) -> Call:
         """Return the call for later: without graph and weights, and its own of what its caller may change meanwhile.
 
-        Of the input shape and type alone are needed then; `rows` (T, N, *) or (R, *), detached, stands for it.
+        Of the input only steps, sequences and type are needed then, so values (T, N, *) or (R, *) that are kept anyway,
+        the detached `rows`, stand in for it.
         """
         packed = None if self.packed is None else self.packed._replace(data=rows)
         given = None if self.given is None else self.given.map(lambda state: state.detach().clone())

@@ -65,7 +65,7 @@ def pack_like(padded: Tensor, packed: PackedSequence) -> PackedSequence:
 
 
 def unpack_like(rows: Tensor, packed: PackedSequence | None) -> Tensor:
-    """Bring rows (R, *) packed as `packed` into (T, N, *), zero past each sequence's end; without it they are so."""
+    """Bring rows (R, *) packed as `packed` into (T, N, *), zero past each sequence's end; without `packed` they are."""
     return rows if packed is None else pad_packed_sequence(packed._replace(data=rows))[0]
 
 

@@ -113,7 +113,7 @@ class KernelGradients(RecordedGradients):
     def _stack(self, rows: list[Tensor | None], size: int, dtype: torch.dtype | None = None) -> Tensor:
         """Stack what came, of `size` columns and the call's type or `dtype`; what never came is zero."""
         _check(has_graph=self._has_graph, was_reached=any(row is not None for row in rows))
-        zeros = torch.zeros(*self._shape[:-1], size, dtype=dtype or self._dtype)
+        zeros = torch.zeros(*self._shape[:-1], size, dtype=dtype or self._dtype, device="cpu")
         return torch.stack([unpack_like(zeros if row is None else row, self._packed) for row in rows])
 
 

@@ -59,7 +59,7 @@ class _LayerFunction(Function):
         if plan.tracing == "graph":
             return y, h_n, c_n, *kept
         if plan.tracing == "values":
-            values += kept  # a result that needs no gradient would take ten microseconds more
+            values += kept  # as results that need no gradient they would take longer (docs/kernels.md, "Recording")
         return y, h_n, c_n
 
     @staticmethod

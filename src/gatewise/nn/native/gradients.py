@@ -151,7 +151,7 @@ def _memory_like(tensor: Tensor) -> Tensor:
 
 
 def _memory_of_rows(y: Tensor, size: int) -> Tensor:
-    """Return memory (rows, size); as the gradients of the weights where it fits, which takes half the time."""
+    """Return memory (rows, size), where it can by the function that gave the weights' gradients theirs and is warm."""
     return _memory_like(y) if y.shape[-1] == size else y.new_empty(*y.shape[:-1], size)
 
 
