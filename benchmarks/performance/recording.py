@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import gatewise as gw
 from gatewise.bench import Claim, Contestant, LayerPair, Point, alternate
@@ -14,7 +13,6 @@ from performance.table import Part, Table
 LONG_S = 3e-3  # from here on a share is asked for, below a difference
 RATIOS = {"norms": 1.05, "everything": 1.20}
 DIFFERENCE_S = 50e-6
-MAX_ROUNDS = 1000  # of steps that alternate
 
 
 def measure(part: Part) -> Iterator[Point]:
@@ -32,7 +30,6 @@ def measure(part: Part) -> Iterator[Point]:
             return recording.hidden_gradient_norm, recording.trace if options["gates"] else None
 
         norms, everything = {"gates": False, "gradients": "norms"}, {"gates": True, "gradients": True}
-        pace = replace(part.pace, max_rounds=MAX_ROUNDS)
         contestants = [
             Contestant("plain", plain),
             Contestant("norms", lambda recorded=recorded, options=norms: recorded(**options)),
@@ -43,7 +40,7 @@ def measure(part: Part) -> Iterator[Point]:
             Contestant("everything, read", lambda read=read, options=everything: read(**options)),
         ]
         # Apart: reading calls much of torch, and the next step of whoever comes then finds other things in the caches.
-        samples = alternate(contestants, pace) | alternate(readers, pace)
+        samples = alternate(contestants, part.pace_of_steps) | alternate(readers, part.pace_of_steps)
         is_long = statistics.median(samples["plain"]) > LONG_S
         yield Point(
             cell=part.cell,

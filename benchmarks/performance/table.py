@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gatewise.bench import GRID, Pace, Point, Size
 
@@ -19,6 +19,11 @@ class Part:
     peers: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)  # of the peers that took part
     absent: dict[str, str] = field(default_factory=dict)  # the peers that did not, and why
+
+    @property
+    def pace_of_steps(self) -> Pace:
+        """The pace where single steps alternate: of these there can be many more rounds."""
+        return replace(self.pace, max_rounds=1000)
 
 
 @dataclass(frozen=True)
