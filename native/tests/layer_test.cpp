@@ -198,7 +198,7 @@ void test_cell(const std::string& level, Cell cell, int num_cases) {
     };
     static constexpr Sizes wide[] = {
         {.T = 3, .N = 1, .I = 2, .H = 8300, .P = 1, .has_projection = true},     // a step alone fills a block of them
-        {.T = 53, .N = 7, .I = 33, .H = 4200, .P = 1, .has_projection = true},  // many weights: several large blocks
+        {.T = 29, .N = 7, .I = 33, .H = 4200, .P = 1, .has_projection = true},  // many weights: several large blocks
     };
     Random random(1);
     const auto test = [&](const Sizes& size) {
