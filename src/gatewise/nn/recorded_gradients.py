@@ -74,7 +74,7 @@ class KernelGradients(RecordedGradients):
         call = run.call
         self._shape = run.output.shape  # (T, N, *), packed (R, *)
         self._packed = None if call.packed is None else call.packed._replace(data=call.data.new_empty(0))
-        self._sizes = call.state_size, call.cell_size
+        self._state_size, self._cell_size = call.state_size, call.cell_size
         self._dtype = call.data.dtype
         self._totals = totals
         self._has_graph = run.output.requires_grad
@@ -82,15 +82,14 @@ class KernelGradients(RecordedGradients):
     def hidden(self) -> Tensor:
         """See `RecordedGradients.hidden`."""
         self._require_vectors()
-        return self._stack(self._totals.hidden, self._sizes[0])
+        return self._stack(self._totals.hidden, self._state_size)
 
     def cell(self) -> Tensor | None:
         """See `RecordedGradients.cell`."""
-        _, size = self._sizes
-        if size is None:
+        if self._cell_size is None:
             return None
         self._require_vectors()
-        return self._stack(self._totals.cell, size)
+        return self._stack(self._totals.cell, self._cell_size)
 
     def hidden_norm(self) -> Tensor:
         """See `RecordedGradients.hidden_norm`."""
@@ -98,7 +97,7 @@ class KernelGradients(RecordedGradients):
 
     def cell_norm(self) -> Tensor | None:
         """See `RecordedGradients.cell_norm`."""
-        if not self._totals.are_norms_only or self._sizes[1] is None:
+        if not self._totals.are_norms_only or self._cell_size is None:
             return super().cell_norm()
         return self._stack_norms(self._totals.cell)
 
