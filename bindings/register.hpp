@@ -7,6 +7,7 @@ namespace gatewise::bindings {
 
 void register_machine(nanobind::module_& module);
 void register_layer(nanobind::module_& module);
+void register_memory(nanobind::module_& module);
 void register_activations(nanobind::module_& module);
 void register_stream(nanobind::module_& module);
 

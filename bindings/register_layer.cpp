@@ -8,6 +8,7 @@
 #include "layer.hpp"
 #include "levels.hpp"
 #include "register.hpp"
+#include "row_memory.hpp"
 #include "tensor.hpp"
 
 namespace nb = nanobind;
@@ -110,8 +111,8 @@ void forward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, c
 void backward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, const Tensor& dy, const Tensor& dh_n, const Tensor& dc_n,
               const Tensor& dkept, const Tensor& x, const Tensor& h_0, const Tensor& c_0, const Tensor& W_ih, const Tensor& W_hh,
               const Tensor& W_hr, const Tensor& y, const Tensor& kept, const Tensor& dx, const Tensor& dh_0, const Tensor& dc_0,
-              const Tensor& dW_ih, const Tensor& dW_hh, const Tensor& db_ih, const Tensor& db_hh, const Tensor& dh, const Tensor& dc,
-              const Tensor& dh_norm, const Tensor& dc_norm, const Tensor& work) {
+              const Tensor& dW_ih, const Tensor& dW_hh, const Tensor& db_ih, const Tensor& db_hh, const Written& dh, const Written& dc,
+              const Written& dh_norm, const Written& dc_norm, const Tensor& work) {
     // The gradient of a sum is expanded: one number is every column.
     const bool is_expanded = dy.data != nullptr && dy.rank > 0 && dy.strides[dy.rank - 1] == 0;
     by_type(layer, [&]<class T>(T) {

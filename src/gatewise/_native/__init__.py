@@ -5,8 +5,9 @@
 import torch  # noqa: F401
 
 import gatewise._core as _core
+from gatewise._core import RowMemory
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
-from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients, direction_kernel
+from gatewise._native.layer import DirectionKernel, Initial, Rows, StepShape, WeightGradients, direction_kernel
 from gatewise._native.stream import make_stream
 from gatewise._native.tensors import are_plain
 from gatewise._native.threads import is_forked_child, num_threads, serial_in_forked_child
@@ -15,6 +16,8 @@ __all__ = [
     "Activation",
     "DirectionKernel",
     "Initial",
+    "RowMemory",
+    "Rows",
     "StepShape",
     "WeightGradients",
     "are_plain",

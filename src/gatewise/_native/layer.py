@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 import gatewise._core as _core
+from gatewise._core import RowMemory
 from gatewise._native.scratch import workspace
 
 CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 
+Rows = Tensor | RowMemory  # what backward hands out
 Initial = tuple[Tensor | None, Tensor | None]  # h_0 (D, N, P), c_0 (D, N, H) for the LSTM; None: zeros
 
 
@@ -124,8 +126,8 @@ class DirectionKernel:
         input_gradient: Tensor | None,
         initial_gradients: Initial,
         weight_gradients: WeightGradients,
-        totals: tuple[Tensor | None, Tensor | None] = (None, None),
-        norms: tuple[Tensor | None, Tensor | None] = (None, None),
+        totals: tuple[Rows | None, Rows | None] = (None, None),
+        norms: tuple[Rows | None, Rows | None] = (None, None),
     ) -> None:
         """Compute the gradients that are wanted.
 

@@ -72,24 +72,22 @@ class KernelGradients(RecordedGradients):
 
     def __init__(self, run: NativeRun, totals: TotalGradients) -> None:
         call = run.call
-        self._shape = run.output.shape  # (T, N, *), packed (R, *)
         self._packed = None if call.packed is None else call.packed._replace(data=call.data.new_empty(0))
-        self._state_size, self._cell_size = call.state_size, call.cell_size
-        self._dtype = call.data.dtype
+        self._has_cell_state = call.cell_size is not None
         self._totals = totals
         self._has_graph = run.output.requires_grad
 
     def hidden(self) -> Tensor:
         """See `RecordedGradients.hidden`."""
         self._require_vectors()
-        return self._stack(self._totals.hidden, self._state_size)
+        return self._stack(self._totals.hidden)
 
     def cell(self) -> Tensor | None:
         """See `RecordedGradients.cell`."""
-        if self._cell_size is None:
+        if not self._has_cell_state:
             return None
         self._require_vectors()
-        return self._stack(self._totals.cell, self._cell_size)
+        return self._stack(self._totals.cell)
 
     def hidden_norm(self) -> Tensor:
         """See `RecordedGradients.hidden_norm`."""
@@ -97,7 +95,7 @@ class KernelGradients(RecordedGradients):
 
     def cell_norm(self) -> Tensor | None:
         """See `RecordedGradients.cell_norm`."""
-        if not self._totals.are_norms_only or self._cell_size is None:
+        if not self._totals.are_norms_only or not self._has_cell_state:
             return super().cell_norm()
         return self._stack_norms(self._totals.cell)
 
@@ -107,13 +105,15 @@ class KernelGradients(RecordedGradients):
 
     def _stack_norms(self, rows: list[Tensor | None]) -> Tensor:
         columns = [None if row is None else row.unsqueeze(-1) for row in rows]
-        return self._stack(columns, 1, torch.float64).squeeze(-1)
+        return self._stack(columns).squeeze(-1)
 
-    def _stack(self, rows: list[Tensor | None], size: int, dtype: torch.dtype | None = None) -> Tensor:
-        """Stack what came, of `size` columns and the call's type or `dtype`; what never came is zero."""
-        _check(has_graph=self._has_graph, was_reached=any(row is not None for row in rows))
-        zeros = torch.zeros(*self._shape[:-1], size, dtype=dtype or self._dtype, device="cpu")
-        return torch.stack([unpack_like(zeros if row is None else row, self._packed) for row in rows])
+    def _stack(self, rows: list[Tensor | None]) -> Tensor:
+        """Stack what came of all rows of the L*D axis; what never came is zero."""
+        came = [row for row in rows if row is not None]
+        _check(has_graph=self._has_graph, was_reached=bool(came))
+        return torch.stack(
+            [unpack_like(torch.zeros_like(came[0]) if row is None else row, self._packed) for row in rows]
+        )
 
 
 def _check(*, has_graph: bool, was_reached: bool) -> None:

@@ -15,7 +15,7 @@ from torch.autograd import Function, forward_ad
 
 from gatewise.nn.native.gradients import Saved, undisturbed
 from gatewise.nn.native.gradients import gradients as gradients_of
-from gatewise.nn.native.kernels import LayerResult, forward
+from gatewise.nn.native.kernels import LayerResult, LayerValues, forward
 from gatewise.nn.native.plan import Plan
 from gatewise.nn.native.recompute import differentiable_gradients
 
@@ -28,12 +28,13 @@ def run_layer(plan: Plan, x: Tensor, h_0: Tensor | None, c_0: Tensor | None, fla
         # Here, since torch.library's machinery takes a second to import.
         from gatewise.nn.native.operator import run_operator
 
-        return LayerResult(*run_operator(plan, x, h_0, c_0, flat), [])
+        y, h_n, c_n = run_operator(plan, x, h_0, c_0, flat)
+        return LayerResult(y, h_n, c_n, LayerValues(y, []))
     if not (torch.is_grad_enabled() and _requires_grad(x, h_0, c_0, *flat)):
         return forward(plan, x, h_0, c_0, flat, is_kept=plan.tracing != "none")
-    values: list[Tensor] = []
+    values: list[LayerValues] = []
     y, h_n, c_n, *nodes = _apply(plan, values, x, h_0, c_0, *flat)
-    return LayerResult(y, h_n, c_n, nodes or values)
+    return LayerResult(y, h_n, c_n, values[0] if values else LayerValues(y, nodes))
 
 
 def _requires_grad(*tensors: Tensor | None) -> bool:
@@ -49,17 +50,25 @@ class _LayerFunction(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, plan: Plan, values: list[Tensor], x: Tensor, h_0: Tensor | None, c_0: Tensor | None, *flat: Tensor
+        ctx: Any,
+        plan: Plan,
+        values: list[LayerValues],
+        x: Tensor,
+        h_0: Tensor | None,
+        c_0: Tensor | None,
+        *flat: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        """Run the kernels and keep what backward needs; where values are wanted and no nodes, `values` gets them."""
-        y, h_n, c_n, kept = forward(plan, x, h_0, c_0, flat, is_kept=True)
+        """Run the kernels and keep what backward needs; where values are wanted, `values` gets them."""
+        y, h_n, c_n, computed = forward(plan, x, h_0, c_0, flat, is_kept=True)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, h_0, c_0, *flat, y, *kept)
+        ctx.save_for_backward(x, h_0, c_0, *flat, y, *computed.kept)
         if plan.tracing == "graph":
-            return y, h_n, c_n, *kept
+            return y, h_n, c_n, *computed.kept
         if plan.tracing == "values":
-            values += kept  # as results that need no gradient they would take longer (docs/kernels.md, "Recording")
+            values.append(
+                computed
+            )  # as results that need no gradient they would take longer (docs/kernels.md, "Recording")
         return y, h_n, c_n
 
     @staticmethod

@@ -10,13 +10,20 @@ from gatewise.nn.native.gradients import contiguous, state_rows, with_contiguous
 from gatewise.nn.native.plan import Plan
 
 
+class LayerValues(NamedTuple):
+    """What a layer computed at every step."""
+
+    output: Tensor  # (rows, D*P); an alias without a graph where the plan wants values
+    kept: list[Tensor]  # (rows, (G+1)*H) a direction: gates, then the LSTM's c_t; only if kept and there is any
+
+
 class LayerResult(NamedTuple):
-    """What a layer returns."""
+    """What a layer returns, and what it computed."""
 
     output: Tensor  # (rows, D*P)
     h_n: Tensor  # (D, N, P)
     c_n: Tensor | None  # (D, N, H)
-    kept: list[Tensor]  # (rows, (G+1)*H) a direction: gates, then the LSTM's c_t; only if kept and there is any
+    values: LayerValues
 
 
 def forward(
@@ -30,6 +37,8 @@ def forward(
     y = x.new_empty(*rows, kind.num_directions * kind.state_size)
     h_n = x.new_empty(kind.num_directions, num_sequences, kind.state_size)
     c_n = x.new_empty(kind.num_directions, num_sequences, kind.hidden_size) if kind.equations.has_cell_state else None
+    # Before the kernel, after which it would take three times as long (docs/kernels.md, "Recording").
+    alias = y.detach() if plan.tracing == "values" else y
     kept: list[Tensor] = []
     for d in range(kind.num_directions):
         if is_kept and kind.kept_size:
@@ -38,4 +47,4 @@ def forward(
         weights = w_ih.contiguous(), w_hh.contiguous(), contiguous(b_ih), contiguous(b_hh), contiguous(w_hr)
         kernel = plan.kernel(d, x.dtype, x.shape[-1])
         kernel.forward(plan.shape, x, initial, weights, y, (h_n, c_n), kept[-1] if kept else None)
-    return LayerResult(y, h_n, c_n, kept)
+    return LayerResult(y, h_n, c_n, LayerValues(alias, kept))

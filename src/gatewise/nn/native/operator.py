@@ -56,7 +56,7 @@ def recurrent_layer(
     """Run all directions of one layer on x (T, N, I) and keep what backward needs, if there is to be one."""
     lengths = _checked(lengths, x)
     plan = _plan(mode, x, h_0, weights, lengths, has_bias, proj_size)
-    y, h_n, c_n, kept = forward(plan, x, h_0, c_0, tuple(weights), is_kept=is_kept)
+    y, h_n, c_n, (_, kept) = forward(plan, x, h_0, c_0, tuple(weights), is_kept=is_kept)
     return y, h_n, x.new_empty(0) if c_n is None else c_n, torch.stack(kept) if kept else x.new_empty(0)
 
 

@@ -57,7 +57,8 @@ class NativeStates:
         initial = call.initial.map(lambda state: state[rows].detach().contiguous())
         self._initial = initial.hidden, initial.cell
         self._inputs = with_contiguous_rows(inputs.detach())
-        self.output, _, _, self._kept = forward(self._plan, self._inputs, *self._initial, self._weights, is_kept=True)
+        result = forward(self._plan, self._inputs, *self._initial, self._weights, is_kept=True)
+        self.output, self._kept = result.values
 
     def entering(self, steps: Tensor, final: State) -> Entering:
         """Bring dL/dy_t (T, N, D*P), dL/dh_n and dL/dc_n (D, N, ...) to the steps at which they enter."""

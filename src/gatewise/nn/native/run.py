@@ -19,17 +19,11 @@ from gatewise.cells import State
 from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.native.function import run_layer
+from gatewise.nn.native.kernels import LayerValues
 from gatewise.nn.native.plan import Plan, Tracing
 from gatewise.nn.native.totals import TotalGradients
 from gatewise.nn.ragged import reorder
 from gatewise.nn.weights import in_one_list
-
-
-class LayerValues(NamedTuple):
-    """What one layer computed."""
-
-    output: Tensor  # (rows, D*P)
-    kept: list[Tensor]  # (rows, (G+1)*H) a direction: gates, then the LSTM's c_t; nothing for the RNN or untraced
 
 
 class NativeRun(NamedTuple):
@@ -63,8 +57,8 @@ def run_native(
             output = _dropout(output, layer.dropout, call)
         plan = Plan.of_layer(layer, index, shape, tracing, totals)
         h_0, c_0 = (None, None) if given is None else _rows(given, plan.rows)
-        output, h_n, c_n, kept = run_layer(plan, output, h_0, c_0, tuple(in_one_list(call.weights[plan.rows])))
-        layers.append(LayerValues(output, kept))
+        output, h_n, c_n, values = run_layer(plan, output, h_0, c_0, tuple(in_one_list(call.weights[plan.rows])))
+        layers.append(values)
         hidden.append(h_n)
         cell += [] if c_n is None else [c_n]
     final = State(_joined(hidden), _joined(cell) if cell else None)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
+
+from gatewise._native import RowMemory, Rows
 
 
 class TotalGradients:
@@ -21,10 +25,21 @@ class TotalGradients:
 
     def __init__(self, num_rows: int, are_norms_only: bool) -> None:
         self.are_norms_only = are_norms_only
-        self.hidden: list[Tensor | None] = [None] * num_rows
-        self.cell: list[Tensor | None] = [None] * num_rows
+        # Memory of the kernels becomes a tensor where somebody reads it: making one takes 10 us between two kernels.
+        self._hidden: list[Rows | None] = [None] * num_rows
+        self._cell: list[Rows | None] = [None] * num_rows
 
-    def add(self, row: int, hidden: Tensor | None, cell: Tensor | None) -> None:
+    @property
+    def hidden(self) -> list[Tensor | None]:
+        """dL/dh_t or its norm by row, None where none has come."""
+        return _as_tensors(self._hidden)
+
+    @property
+    def cell(self) -> list[Tensor | None]:
+        """dL/dc_t or its norm by row, None where none has come or there is no cell state."""
+        return _as_tensors(self._cell)
+
+    def add(self, row: int, hidden: Rows | None, cell: Rows | None) -> None:
         """Add gradients of a backward pass; None adds nothing.
 
         Raises
@@ -37,11 +52,11 @@ class TotalGradients:
                 "a recording made with gradients='norms' cannot follow create_graph; record with gradients=True"
             )
         if hidden is not None:
-            self.hidden[row] = _sum(self.hidden[row], hidden)
+            self._hidden[row] = _sum(self._hidden[row], hidden)
         if cell is not None:
-            self.cell[row] = _sum(self.cell[row], cell)
+            self._cell[row] = _sum(self._cell[row], cell)
 
-    def add_norms(self, row: int, hidden: Tensor, cell: Tensor | None) -> None:
+    def add_norms(self, row: int, hidden: RowMemory, cell: RowMemory | None) -> None:
         """Take the norms of the only backward pass.
 
         Raises
@@ -49,13 +64,25 @@ class TotalGradients:
         RuntimeError
             On a second pass, since the norm of a sum is not the sum of the norms.
         """
-        if self.hidden[row] is not None:
+        if self._hidden[row] is not None:
             raise RuntimeError(
                 "a second backward pass reached a recording made with gradients='norms', and norms do not add up; "
                 "record with gradients=True"
             )
-        self.hidden[row], self.cell[row] = hidden, cell
+        self._hidden[row], self._cell[row] = hidden, cell
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied or pickled: tensors."""
+        return {**self.__dict__, "_hidden": self.hidden, "_cell": self.cell}
 
 
-def _sum(before: Tensor | None, gradient: Tensor) -> Tensor:
-    return gradient if before is None else before + gradient
+def _sum(before: Rows | None, gradient: Rows) -> Rows:
+    return gradient if before is None else _as_tensor(before) + _as_tensor(gradient)
+
+
+def _as_tensors(entries: list[Rows | None]) -> list[Tensor | None]:
+    return [None if entry is None else _as_tensor(entry) for entry in entries]
+
+
+def _as_tensor(entry: Rows) -> Tensor:
+    return entry.tensor() if isinstance(entry, RowMemory) else entry

@@ -1,0 +1,51 @@
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "register.hpp"
+#include "row_memory.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace gatewise::bindings {
+namespace {
+
+nb::object tensor_of(const nb::handle self) {
+    const auto& memory = nb::cast<const RowMemory&>(self);
+    const Tensor& tensor = memory.tensor();
+    std::array<std::size_t, 3> shape{};
+    std::copy_n(tensor.shape.begin(), tensor.rank, shape.begin());
+    const auto dtype = memory.is_double() ? nb::dtype<double>() : nb::dtype<float>();
+    return nb::ndarray<nb::pytorch>(tensor.data, tensor.rank, shape.data(), self, nullptr, dtype).cast();
+}
+
+}  // namespace
+
+RowMemory::RowMemory(const Tensor& like, std::ptrdiff_t columns, bool is_double) : is_double_(is_double) {
+    if (like.rank < 2) throw std::invalid_argument("expected 2 axes or more, got " + std::to_string(like.rank));
+    tensor_.rank = like.rank - (columns == 0);
+    std::copy_n(like.shape.begin(), like.rank - 1, tensor_.shape.begin());
+    if (columns > 0) tensor_.shape[tensor_.rank - 1] = columns;
+    std::ptrdiff_t elements = 1;
+    for (std::size_t axis = tensor_.rank; axis-- > 0;) {
+        tensor_.strides[axis] = elements;
+        elements *= tensor_.shape[axis];
+    }
+    memory_.reset(::operator new(static_cast<std::size_t>(elements) * (is_double ? sizeof(double) : sizeof(float)), kLine));
+    tensor_.data = memory_.get();
+}
+
+void register_memory(nb::module_& module) {
+    nb::class_<RowMemory>(module, "RowMemory", "Memory for what a kernel writes at every row of a call, not set to anything.")
+        .def(nb::init<const Tensor&, std::ptrdiff_t, bool>(), "like"_a, "columns"_a, "is_double"_a,
+             "As many rows as `like` (T, N, *) or (R, *) has; columns: 0 for one number a row and no such axis.")
+        .def("tensor", &tensor_of, nb::sig("def tensor(self) -> torch.Tensor"), "The memory as a tensor, which keeps it alive.");
+}
+
+}  // namespace gatewise::bindings
