@@ -78,6 +78,14 @@ Strided<T> rows_of(const Tensor& tensor, Stride column = 0) {  // (T, N, *), pac
     return {tensor.begin<T>() + column, tensor.rank == 3 ? tensor.strides[0] : 0, tensor.strides[tensor.rank - 2]};
 }
 
+// Of a direction's own (T, N, *), packed (R, *).
+template <class T>
+Rows<T> whole_rows_of(const Tensor& tensor) {
+    if (tensor.data == nullptr) return {nullptr, 0};
+    require_rank(tensor, 2);
+    return {tensor.begin<T>(), tensor.strides[tensor.rank - 2]};
+}
+
 Steps steps_of(const Layer& layer, const Tensor& lengths, const Tensor& offsets) {
     return {.is_reverse = layer.direction == 1, .lengths = lengths.begin<const std::int64_t>(), .offsets = offsets.begin<const std::int64_t>()};
 }
@@ -140,8 +148,8 @@ void backward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, 
             .dW_hh = dW_hh.begin<T>(),
             .db_ih = db_ih.begin<T>(),
             .db_hh = db_hh.begin<T>(),
-            .dh = dh.begin<T>(),
-            .dc = dc.begin<T>(),
+            .dh = whole_rows_of<T>(dh),
+            .dc = whole_rows_of<T>(dc),
             .dh_norm = dh_norm.begin<double>(),
             .dc_norm = dc_norm.begin<double>(),
             .work = work.begin<T>(),

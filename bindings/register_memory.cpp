@@ -16,13 +16,21 @@ using namespace nb::literals;
 namespace gatewise::bindings {
 namespace {
 
+// Columns from row to row: whole cache lines, which the kernels can write past the caches, if they are not much more than the columns.
+std::ptrdiff_t stride_of(std::ptrdiff_t columns, std::ptrdiff_t line) {
+    const std::ptrdiff_t lines = (columns + line - 1) / line * line;
+    return lines <= columns + columns / 2 ? lines : columns;
+}
+
 nb::object tensor_of(const nb::handle self) {
     const auto& memory = nb::cast<const RowMemory&>(self);
     const Tensor& tensor = memory.tensor();
     std::array<std::size_t, 3> shape{};
+    std::array<std::int64_t, 3> strides{};
     std::copy_n(tensor.shape.begin(), tensor.rank, shape.begin());
+    std::copy_n(tensor.strides.begin(), tensor.rank, strides.begin());
     const auto dtype = memory.is_double() ? nb::dtype<double>() : nb::dtype<float>();
-    return nb::ndarray<nb::pytorch>(tensor.data, tensor.rank, shape.data(), self, nullptr, dtype).cast();
+    return nb::ndarray<nb::pytorch>(tensor.data, tensor.rank, shape.data(), self, strides.data(), dtype).cast();
 }
 
 }  // namespace
@@ -31,13 +39,18 @@ RowMemory::RowMemory(const Tensor& like, std::ptrdiff_t columns, bool is_double)
     if (like.rank < 2) throw std::invalid_argument("expected 2 axes or more, got " + std::to_string(like.rank));
     tensor_.rank = like.rank - (columns == 0);
     std::copy_n(like.shape.begin(), like.rank - 1, tensor_.shape.begin());
-    if (columns > 0) tensor_.shape[tensor_.rank - 1] = columns;
+    const std::size_t element = is_double ? sizeof(double) : sizeof(float);
     std::ptrdiff_t elements = 1;
-    for (std::size_t axis = tensor_.rank; axis-- > 0;) {
+    if (columns > 0) {
+        tensor_.shape[like.rank - 1] = columns;
+        tensor_.strides[like.rank - 1] = 1;
+        elements = stride_of(columns, kLine / static_cast<std::ptrdiff_t>(element));
+    }
+    for (std::size_t axis = like.rank - 1; axis-- > 0;) {
         tensor_.strides[axis] = elements;
         elements *= tensor_.shape[axis];
     }
-    memory_.reset(::operator new(static_cast<std::size_t>(elements) * (is_double ? sizeof(double) : sizeof(float)), kLine));
+    memory_.reset(::operator new(static_cast<std::size_t>(elements) * element, std::align_val_t{kLine}));
     tensor_.data = memory_.get();
 }
 

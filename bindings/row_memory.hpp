@@ -18,10 +18,10 @@ public:
     bool is_double() const { return is_double_; }
 
 private:
-    static constexpr std::align_val_t kLine{64};
+    static constexpr std::ptrdiff_t kLine = 64;  // bytes
 
     struct Free {
-        void operator()(void* memory) const { ::operator delete(memory, kLine); }
+        void operator()(void* memory) const { ::operator delete(memory, std::align_val_t{kLine}); }
     };
 
     std::unique_ptr<void, Free> memory_;

@@ -34,6 +34,16 @@ struct Strided {
     std::ptrdiff_t step, sequence;
 };
 
+// Rows [R,...], each `stride` behind the one before; data null: there are none. Where they begin on whole cache lines, those that they end in are
+// written as a whole.
+template <class T>
+struct Rows {
+    T* data;
+    std::ptrdiff_t stride;
+
+    T* row(std::ptrdiff_t number) const { return data + number * stride; }
+};
+
 // Only steps within a sequence's length are read; in padding y and kept become zero. h_n, c_n: after each sequence's last step.
 template <class T>
 struct Forward {
@@ -80,8 +90,8 @@ struct Backward {
     T* dW_hh;                      // out: [G*H,P]
     T* db_ih;                      // out: [G*H]
     T* db_hh;                      // out: [G*H]
-    T* dh;                         // out: [R,P] dh_t; zero in padding
-    T* dc;                         // out: [R,H] dc_t; as dh. LSTM
+    Rows<T> dh;                    // out: [R,P] dh_t; zero in padding
+    Rows<T> dc;                    // out: [R,H] dc_t; as dh. LSTM
     double* dh_norm;               // out: [R] Euclidean norm of dh_t; as dh
     double* dc_norm;               // out: [R]; as dh. LSTM
     T* work;                       // [backward_work], 64-byte aligned

@@ -114,9 +114,9 @@ struct ThroughTimeKernel {
             if (call.steps.offsets || !has_padding) continue;
             for (std::ptrdiff_t t = length_of(call.steps, n, T); t < T; ++t) {
                 const std::ptrdiff_t number = t * N + n;
-                if (call.dh) zero(call.dh + number * P, P);
+                if (call.dh.data) zero(call.dh.row(number), P);
                 if (call.dh_norm) call.dh_norm[number] = 0;
-                if (C::kHasCellState && call.dc) zero(call.dc + number * H, H);
+                if (C::kHasCellState && call.dc.data) zero(call.dc.row(number), H);
                 if (C::kHasCellState && call.dc_norm) call.dc_norm[number] = 0;
             }
         }
@@ -137,13 +137,13 @@ struct ThroughTimeKernel {
             const V dy = call.dy_column == 0 ? splat<V>(*row.dy) : load_upto<V>(row.dy, u, P);
             store_upto(row.dh, load_upto<V>(row.dh, u, P) + dy, u, P);
         }
-        if (call.dh) record(row.dh + of_state.begin, call.dh + row.number * P + of_state.begin, of_state.end - of_state.begin);
+        if (call.dh.data) record(row.dh, of_state, P, call.dh, row.number);
         if (row.dh_norm) *row.dh_norm = norm(row.dh + of_state.begin, of_state.end - of_state.begin);
     }
 
     [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row, Span units, S* dc_t) {
         const std::ptrdiff_t H = call.size.H;
-        const bool is_recorded = C::kHasCellState && call.dc;
+        const bool is_recorded = C::kHasCellState && call.dc.data;
         const S* const dh = call.size.has_projection ? row.dm : row.dh;
         SquareSum squares;
         for (std::ptrdiff_t u = units.begin; u < units.end; u += kLanes<V>) {
@@ -151,7 +151,7 @@ struct ThroughTimeKernel {
             if (is_recorded) store_upto(dc_t, dc, u, H);
             if (C::kHasCellState && row.dc_norm) squares.add(dc);
         }
-        if (is_recorded) record(dc_t + units.begin, call.dc + row.number * H + units.begin, units.end - units.begin);
+        if (is_recorded) record(dc_t, units, H, call.dc, row.number);
         if (C::kHasCellState && row.dc_norm) *row.dc_norm = squares.root();
     }
 
@@ -172,11 +172,13 @@ struct ThroughTimeKernel {
         }
     }
 
-    // A row of total gradients, for somebody who reads it when all is done.
-    GATEWISE_INLINE static void record(const S* row, S* to, std::ptrdiff_t n) {
-        const bool are_lines = n % kAlign == 0 && reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
-        if (!are_lines) return copy(row, to, n);
-        for (std::ptrdiff_t u = 0; u < n; u += kLanes<V>) stream(to + u, load<V>(row + u));
+    // A part of a row [n] of total gradients, for somebody who reads it when all is done.
+    GATEWISE_INLINE static void record(const S* row, Span part, std::ptrdiff_t n, const Rows<S>& to, std::ptrdiff_t number) {
+        S* const place = to.row(number);
+        const bool are_lines = to.stride % kAlign == 0 && part.begin % kAlign == 0 && reinterpret_cast<std::uintptr_t>(to.data) % 64 == 0;
+        if (!are_lines) return copy(row + part.begin, place + part.begin, part.end - part.begin);
+        const std::ptrdiff_t end = part.end < n ? part.end : rounded_up(n, kAlign);
+        for (std::ptrdiff_t u = part.begin; u < end; u += kLanes<V>) stream(place + u, load_upto<V>(row, u, n));
     }
 
     // In double: the square of a vanishing gradient is no float any more.

@@ -42,7 +42,7 @@ struct Case {
     bool is_packed_apart = false;
     Index gap = 0;  // elements between rows of strided arrays
     Order x_order = Order::time_major, y_order = Order::time_major, dy_order = Order::time_major;
-    bool is_state_expanded = false, is_dy_row_constant = false;
+    bool is_state_expanded = false, is_dy_row_constant = false, are_totals_on_lines = false;
     // What a caller may leave out.
     bool has_b_ih = true, has_b_hh = true, has_h_0 = true, has_c_0 = true, keeps = true;
     bool has_dy = true, has_dh_n = true, has_dc_n = true, has_dkept = false, wants_totals = false, wants_norms = false;
@@ -64,6 +64,13 @@ struct Case {
         if (order == Order::expanded) return strided_rows(columns, width, width, 0, is_only_read);
         if (order == Order::batch_first) return strided_rows(columns, width, width, size.T * width + gap, is_only_read);
         return strided_rows(columns, width, size.N * width + gap, width, is_only_read);
+    }
+
+    // How far apart rows of total gradients lie.
+    template <class T>
+    Index width(Index columns) const {
+        constexpr Index line = 64 / Index{sizeof(T)};
+        return are_totals_on_lines ? (columns + line - 1) / line * line : columns;
     }
 
     // dy: [T,N,P] strided, or one number a row.
@@ -155,6 +162,7 @@ inline Case draw_case(Cell cell, Sizes size, Random& random) {
     drawn.keeps = !random.one_in(8);
     drawn.is_state_expanded = random.one_in(4);
     drawn.is_dy_row_constant = random.one_in(4);
+    drawn.are_totals_on_lines = random.one_in(2);
     for (bool* is_rarely_off : {&drawn.has_b_ih, &drawn.has_b_hh, &drawn.has_h_0, &drawn.has_c_0, &drawn.has_dy, &drawn.has_dh_n, &drawn.has_dc_n,
                                 &drawn.wants_initial, &drawn.wants_dW_ih, &drawn.wants_dW_hh, &drawn.wants_db_ih, &drawn.wants_db_hh,
                                 &drawn.wants_dx}) {
