@@ -49,6 +49,7 @@ class Observer(Protocol):
         """Take a call of the composite path."""
 
 
+_lock = Lock()  # of who watches what
 _KNOWN_FORWARDS = (torch.nn.RNN.forward, torch.nn.LSTM.forward, torch.nn.GRU.forward, RecurrentLayer.forward)
 
 
@@ -93,24 +94,35 @@ class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a funct
         if self._was_entered:
             raise RuntimeError("a recording can be entered once; call record again for another")
         self._was_entered = True
-        for layer, observer in self._watched:
-            _watch(layer, observer)
+        with _lock:
+            for layer, observer in self._watched:
+                forward = layer.__dict__.get("forward")
+                if not isinstance(forward, _ObservedForward):
+                    forward = layer.__dict__["forward"] = _ObservedForward(layer, forward)
+                forward.observers = (*forward.observers, observer)  # a call under way keeps those that it began with
         return self._target
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for layer, observer in self._watched:
-            _unwatch(layer, observer)
+        with _lock:
+            for layer, observer in self._watched:
+                forward: _ObservedForward = layer.__dict__["forward"]
+                if forward.observers != (observer,):
+                    forward.observers = tuple([other for other in forward.observers if other is not observer])
+                elif forward.forward_before is None:
+                    del layer.__dict__["forward"]
+                else:
+                    layer.__dict__["forward"] = forward.forward_before
 
 
 class _ObservedForward:
     """What stands in for a layer's `forward` while it is watched."""
 
-    def __init__(self, layer: RNNBase) -> None:
+    def __init__(self, layer: RNNBase, forward_before: Callable[..., Any] | None) -> None:
         self.layer = layer
         self.observers: tuple[Observer, ...] = ()
-        self.forward_before = layer.__dict__.get("forward")
+        self.forward_before = forward_before
         # A compiled graph hands out results alone. Importing Dynamo takes a second.
         self._call: Callable[..., Any] = _call_outside_graphs() if "torch._dynamo" in sys.modules else _run_observed
 
@@ -131,7 +143,9 @@ def _run_observed(
     layer: RNNBase, observers: tuple[Observer, ...], arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> Any:
     call = read_given_call(layer, arguments, keywords)
-    on_native = [on_native for observer in observers if (on_native := observer.on_native) is not None]
+    on_native: list[OnNative] = []
+    for observer in observers:
+        on_native += [] if observer.on_native is None else [observer.on_native]
     is_native = len(on_native) == len(observers) and choose_path(layer, call) == "native"
     if isinstance(layer, RecurrentLayer):
         layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
@@ -165,28 +179,6 @@ def _run_composite(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) 
     for observer in observers:
         observer.on_run(layer, run)
     return run
-
-
-_lock = Lock()
-
-
-def _watch(layer: RNNBase, observer: Observer) -> None:
-    with _lock:
-        forward = layer.__dict__.get("forward")
-        if not isinstance(forward, _ObservedForward):
-            forward = layer.__dict__["forward"] = _ObservedForward(layer)
-        forward.observers = (*forward.observers, observer)  # a call under way keeps those that it began with
-
-
-def _unwatch(layer: RNNBase, observer: Observer) -> None:
-    with _lock:
-        forward: _ObservedForward = layer.__dict__["forward"]
-        forward.observers = tuple([other for other in forward.observers if other is not observer])
-        if forward.observers:
-            return
-        del layer.__dict__["forward"]
-        if forward.forward_before is not None:
-            layer.__dict__["forward"] = forward.forward_before
 
 
 def _reaches_every_state(layer: RNNBase, call: Call) -> bool:

@@ -5,7 +5,7 @@ Shapes: as in `trace.py`; L*D is layer, then direction, T steps, N sequences, H 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,9 +82,9 @@ class RecordedCall:
 class LayerRecording:
     """All calls of one layer; what a single call holds can be read here directly."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, calls: list[RecordedCall]) -> None:
         self._name = name
-        self.calls: list[RecordedCall] = []
+        self.calls = calls
 
     @property
     def trace(self) -> Trace:
@@ -132,22 +132,22 @@ class Recording(Mapping[str, LayerRecording]):
         Recurrent layers that could not be watched, with the reason.
     """
 
-    def __init__(self, names: Iterable[str], skipped: dict[str, str]) -> None:
-        self._layers = {name: LayerRecording(name) for name in names}
+    def __init__(self, calls: dict[str, list[RecordedCall]], skipped: dict[str, str]) -> None:
+        self._calls = calls
         self.skipped = skipped
 
     def __getitem__(self, name: str) -> LayerRecording:
-        if name not in self._layers:
-            known = ", ".join(repr(known) for known in self._layers) or "none"
+        if name not in self._calls:
+            known = ", ".join(repr(known) for known in self._calls) or "none"
             reason = f" ({self.skipped[name]})" if name in self.skipped else ""
             raise KeyError(f"no recorded layer is named {name!r}{reason}; recorded: {known}")
-        return self._layers[name]
+        return LayerRecording(name, self._calls[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._layers)
+        return iter(self._calls)
 
     def __len__(self) -> int:
-        return len(self._layers)
+        return len(self._calls)
 
 
 def record(
@@ -190,16 +190,19 @@ def record(
     if gradients not in (True, False, "norms"):
         raise ValueError(f"gradients must be True, False or 'norms', got {gradients!r}")
     layers, skipped = recurrent_layers(model)
-    recording = Recording(layers, skipped)
-    watched = [(layer, _Recorder(recording[name], gates, gradients)) for name, layer in layers.items()]
-    return observed(watched, recording)
+    calls: dict[str, list[RecordedCall]] = {}
+    watched = []
+    for name, layer in layers.items():
+        calls[name] = []
+        watched.append((layer, _Recorder(calls[name], gates, gradients)))
+    return observed(watched, Recording(calls, skipped))
 
 
 class _Recorder:
-    """Puts every call of one layer into a recording."""
+    """Puts every call of one layer into a list."""
 
-    def __init__(self, layer: LayerRecording, gates: bool, gradients: bool | Literal["norms"]) -> None:
-        self._layer, self.wants_values, self._gradients = layer, gates, gradients
+    def __init__(self, calls: list[RecordedCall], gates: bool, gradients: bool | Literal["norms"]) -> None:
+        self._calls, self.wants_values, self._gradients = calls, gates, gradients
 
     @property
     def on_native(self) -> OnNative:
@@ -211,7 +214,7 @@ class _Recorder:
         trace = trace_of_composite(layer, run).detach() if self.wants_values else None
         make_trace = None if trace is None else lambda: trace
         gradients = NodeGradients(run) if self._gradients else None
-        self._layer.calls.append(RecordedCall(make_trace, gradients))
+        self._calls.append(RecordedCall(make_trace, gradients))
 
     def begin(self, num_rows: int) -> TotalGradients | None:
         """See `OnNative`."""
@@ -221,4 +224,4 @@ class _Recorder:
         """See `OnNative`."""
         make_trace = RecordedValues(layer, run).trace if self.wants_values else None
         gradients = None if totals is None else KernelGradients(run, totals)
-        self._layer.calls.append(RecordedCall(make_trace, gradients))
+        self._calls.append(RecordedCall(make_trace, gradients))
