@@ -42,14 +42,11 @@ def workspace(elements: int, dtype: torch.dtype) -> Tensor:
 
     The next call gets it too.
     """
-    tensor = _large_enough(_kept.workspaces.get(dtype), elements, dtype)
+    kept = _kept.workspaces.get(dtype)
+    if kept is not None and kept.numel() >= elements:
+        return kept
+    keep_freed_memory()
+    tensor = torch.empty(elements, dtype=dtype, device="cpu")
     if tensor.nbytes <= KEPT_BYTES:
         _kept.workspaces[dtype] = tensor
     return tensor
-
-
-def _large_enough(tensor: Tensor | None, elements: int, dtype: torch.dtype) -> Tensor:
-    if tensor is not None and tensor.numel() >= elements:
-        return tensor
-    keep_freed_memory()
-    return torch.empty(elements, dtype=dtype, device="cpu")

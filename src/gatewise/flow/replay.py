@@ -129,7 +129,7 @@ def replay(layer: RNNBase, seen: Seen) -> Replay:
     largest = max(float(torch.linalg.vector_norm(part, torch.inf)) if part.numel() else 0.0 for part in parts)
     scale = largest if 0 < largest < float("inf") else 1.0
     scaled = replace(seen, output=seen.output / scale, final=seen.final.map(lambda part: part / scale))
-    compute = _replay_native if choose_path(layer, seen.call) == "native" else _replay_composite
+    compute = _replay_native if choose_path(seen.call) == "native" else _replay_composite
     if seen.random_state is None:
         found = compute(layer, scaled)
     else:

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gatewise.cells import State
 from gatewise.nn.ragged import lengths_of, pack_like, unpack_like
-from gatewise.nn.weights import equations_of, given_weights, num_directions
+from gatewise.nn.weights import Form, form_of, named_weights
 
 Lengths = Sequence[int] | Tensor | int
 HiddenState = Tensor | tuple[Tensor, Tensor]
@@ -34,9 +34,7 @@ class Call:
     # (T, N, I), or (R, I) as it came packed: the steps of all sequences, R together. In a detached call its stand-in.
     data: Tensor
     given: State | None  # the initial states, hidden (L*D, N, P), cell (L*D, N, H); None: zeros
-    num_rows: int  # L*D
-    state_size: int  # P
-    cell_size: int | None  # H; None where there is no cell state
+    form: Form  # of the layer
     # Of each of the L*D rows, in torch's order; read once, since some have to be computed. Empty in a detached call.
     weights: list[list[Tensor]]
     lengths: Tensor | None  # (N,) int64 on the CPU, 0..T; None: every sequence has all T steps
@@ -54,9 +52,10 @@ class Call:
         """The initial states, zeros like the input where none were given."""
         if self.given is not None:
             return self.given
-        rows = self.num_rows, self.num_sequences
-        hidden = self.data.new_zeros(*rows, self.state_size)
-        return State(hidden, None if self.cell_size is None else self.data.new_zeros(*rows, self.cell_size))
+        num_rows, state_size, cell_size, *_ = self.form
+        rows = num_rows, self.num_sequences
+        hidden = self.data.new_zeros(*rows, state_size)
+        return State(hidden, None if cell_size is None else self.data.new_zeros(*rows, cell_size))
 
     def detached(self, rows: Tensor) -> Call:
         """Return the call for later: without graph and weights, and its own of what its caller may change meanwhile.
@@ -66,18 +65,7 @@ class Call:
         """
         packed = None if self.packed is None else self.packed._replace(data=rows)
         given = None if self.given is None else self.given.map(lambda state: state.detach().clone())
-        return Call(
-            rows,
-            given,
-            self.num_rows,
-            self.state_size,
-            self.cell_size,
-            [],
-            self.lengths,
-            self.is_batched,
-            self.is_batch_first,
-            packed,
-        )
+        return Call(rows, given, self.form, [], self.lengths, self.is_batched, self.is_batch_first, packed)
 
     @property
     def num_sequences(self) -> int:
@@ -105,6 +93,7 @@ def read_call(
     ValueError, RuntimeError
         What torch.nn's layers raise for the same mistakes, and for `lengths` that do not fit the input.
     """
+    form = form_of(layer)
     if isinstance(inputs, PackedSequence):
         if lengths is not None:
             raise ValueError(
@@ -114,8 +103,8 @@ def read_call(
         _check_batch_sizes(inputs)
         packed_lengths = lengths_of(inputs)
         given = None if hx is None else _given_state(layer, hx, len(packed_lengths), is_batched=True)
-        of_layer = _sizes_and_weights(layer)
-        return Call(inputs.data, given, *of_layer, packed_lengths, True, is_batch_first=False, packed=inputs)
+        weights = [named_weights(layer, names) for names in form.weight_names]
+        return Call(inputs.data, given, form, weights, packed_lengths, True, is_batch_first=False, packed=inputs)
     if inputs.dim() not in (2, 3):
         raise ValueError(f"{type(layer).__name__}: Expected input to be 2D or 3D, got {inputs.dim()}D instead")
     is_batched = inputs.dim() == 3
@@ -129,8 +118,8 @@ def read_call(
     checked_lengths = None if lengths is None else check_lengths(lengths, inputs.shape[0], inputs.shape[1], is_batched)
     given = None if hx is None else _given_state(layer, hx, inputs.shape[1], is_batched)
     is_batch_first = layer.batch_first and is_batched
-    of_layer = _sizes_and_weights(layer)
-    return Call(inputs, given, *of_layer, checked_lengths, is_batched, is_batch_first, packed=None)
+    weights = [named_weights(layer, names) for names in form.weight_names]
+    return Call(inputs, given, form, weights, checked_lengths, is_batched, is_batch_first, packed=None)
 
 
 _signature = cache(inspect.signature)  # takes some 10 us
@@ -202,22 +191,9 @@ def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | Packed
     return returned, final.hidden if final.cell is None else (final.hidden, final.cell)
 
 
-def _state_sizes(layer: RNNBase) -> tuple[int, int, int | None]:
-    """Return L*D, P, and H where there is a cell state."""
-    size = layer.hidden_size
-    rows = layer.num_layers * num_directions(layer)
-    return rows, layer.proj_size or size, size if equations_of(layer).has_cell_state else None
-
-
-def _sizes_and_weights(layer: RNNBase) -> tuple[int, int, int | None, list[list[Tensor]]]:
-    """Return what `_state_sizes` does, and the weights of each of the L*D rows."""
-    rows, state_size, cell_size = _state_sizes(layer)
-    return rows, state_size, cell_size, [given_weights(layer, row) for row in range(rows)]
-
-
 def _given_state(layer: RNNBase, hx: HiddenState, num_sequences: int, is_batched: bool) -> State:
     """Return the states before the first step as they were given, checked."""
-    rows, state_size, cell_size = _state_sizes(layer)
+    rows, state_size, cell_size, *_ = form_of(layer)
     if (cell_size is not None) != isinstance(hx, (tuple, list)):
         expected = "one tensor h_0" if cell_size is None else "a pair (h_0, c_0)"
         raise RuntimeError(f"{type(layer).__name__}: Expected hx to be {expected}, got {type(hx).__name__}")

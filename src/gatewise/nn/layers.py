@@ -58,7 +58,7 @@ class RecurrentLayer(RNNBase):
             If lengths are not integers.
         """
         call = read_call(self, input, hx, lengths)
-        path = choose_path(self, call)
+        path = choose_path(call)
         self.__dict__["path"] = path  # Module.__setattr__ looks through parameters, buffers and modules first
         return hand_back(call, *run(path, self, call))
 
@@ -71,7 +71,7 @@ class RecurrentLayer(RNNBase):
         composite path, a Python loop over the steps, elsewhere.
         """
         call = read_call(self, x, hx, lengths)
-        is_native = not torch.compiler.is_compiling() and choose_path(self, call) == "native"
+        is_native = not torch.compiler.is_compiling() and choose_path(call) == "native"
         self.path = "native" if is_native else "composite"
         if self.path == "native":
             return trace_of_native(self, run_native(self, call, tracing="graph"))

@@ -146,7 +146,7 @@ def _run_observed(
     on_native: list[OnNative] = []
     for observer in observers:
         on_native += [] if observer.on_native is None else [observer.on_native]
-    is_native = len(on_native) == len(observers) and choose_path(layer, call) == "native"
+    is_native = len(on_native) == len(observers) and choose_path(call) == "native"
     if isinstance(layer, RecurrentLayer):
         layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
     if torch.is_grad_enabled() and not (is_native and _reaches_every_state(layer, call)):
@@ -165,7 +165,7 @@ def _run_native(layer: RNNBase, call: Call, observers: list[OnNative]) -> Native
     tracing: Tracing = "none"
     totals: list[TotalGradients | None] = []
     for observer in observers:
-        totals.append(observer.begin(call.num_rows))
+        totals.append(observer.begin(call.form.num_rows))
         if observer.wants_values:
             tracing = "values"
     run = run_native(layer, call, tracing=tracing, totals=tuple([total for total in totals if total is not None]))

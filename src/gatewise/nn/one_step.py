@@ -13,7 +13,7 @@ from torch.nn import RNNBase, RNNCellBase
 from gatewise.cells import State
 from gatewise.nn.call import Call
 from gatewise.nn.paths import Path, choose_path, run
-from gatewise.nn.weights import given_weights
+from gatewise.nn.weights import form_of, given_weights
 
 
 class RecurrentCell(RNNCellBase):
@@ -96,10 +96,9 @@ def _one_step(cell: RecurrentCell, inputs: Tensor, previous: State) -> State:
     """Compute one step for x (N, I) from states (N, H)."""
     layer = cast(RNNBase, _AsLayer(cell))
     given = previous.map(lambda state: state.unsqueeze(0))
-    size = cell.hidden_size
-    of_layer = 1, size, None if given.cell is None else size, [given_weights(layer, 0)]
-    call = Call(inputs.unsqueeze(0), given, *of_layer, None, is_batched=True, is_batch_first=False, packed=None)
-    cell.path = choose_path(layer, call)
+    weights = [given_weights(layer, 0)]
+    call = Call(inputs.unsqueeze(0), given, form_of(layer), weights, None, True, is_batch_first=False, packed=None)
+    cell.path = choose_path(call)
     if cell.path != "torch":
         return run(cell.path, layer, call)[1].map(lambda state: state.squeeze(0))
     kernel = getattr(_VF, f"{cell.mode.lower()}_cell")

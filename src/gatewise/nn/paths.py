@@ -21,7 +21,7 @@ from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.composite import run_composite
 from gatewise.nn.native import run_native
-from gatewise.nn.weights import have_their_shapes, in_one_list
+from gatewise.nn.weights import in_one_list
 
 Path = Literal["native", "composite", "torch"]
 
@@ -29,16 +29,16 @@ Path = Literal["native", "composite", "torch"]
 _HAS_KERNELS = _native.cpu_level() != "none"  # once: the compiler cannot see through the call
 
 
-def choose_path(layer: RNNBase, call: Call) -> Path:
+def choose_path(call: Call) -> Path:
     """Return the path that computes `call` fastest where nothing but the result is wanted."""
     # First: while Dynamo traces, the tests for transforms below would say that there is one.
     if torch.compiler.is_compiling():
         # ONNX has operators for torch's layers and none for ours.
         is_open = call.packed is None and not torch.onnx.is_in_onnx_export() and not torch.is_autocast_enabled("cpu")
-        return "native" if _HAS_KERNELS and is_open and _is_native(layer, call) else "torch"
+        return "native" if _HAS_KERNELS and is_open and _is_native(call) else "torch"
     if _is_being_transformed():
         return "composite"
-    if _HAS_KERNELS and not _is_watched() and _is_native(layer, call):
+    if _HAS_KERNELS and not _is_watched() and _is_native(call):
         return "native"
     return _without_kernels(call)
 
@@ -63,7 +63,7 @@ def _is_watched() -> bool:
     )
 
 
-def _is_native(layer: RNNBase, call: Call) -> bool:
+def _is_native(call: Call) -> bool:
     """Whether layer and call are of the kinds that the kernels know."""
     dtype = call.data.dtype
     if not call.data.numel() or dtype not in (torch.float32, torch.float64):
@@ -73,8 +73,8 @@ def _is_native(layer: RNNBase, call: Call) -> bool:
         tensors.append(call.given.hidden)
         if call.given.cell is not None:
             tensors.append(call.given.cell)
-    for row, weights in enumerate(call.weights):
-        if not have_their_shapes(weights, layer, row):
+    for weights, shapes in zip(call.weights, call.form.weight_shapes, strict=True):
+        if tuple([weight.shape for weight in weights]) != shapes:
             return False  # torch says what is wrong with them
         tensors += weights
     if torch.compiler.is_compiling():  # it shows fake tensors, and tells nobody whether one is a negated view

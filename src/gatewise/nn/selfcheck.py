@@ -157,7 +157,7 @@ def _run(layer: RecurrentLayer, call: Call, *, is_native: bool) -> tuple[Tensor,
     if not is_native:
         reference = run_composite(layer, call)
         return reference.output, reference.final
-    path = choose_path(layer, call)
+    path = choose_path(call)
     if path != "native":
         raise RuntimeError(f"the native path was not taken but {path!r}; call selfcheck outside of torch's transforms")
     return run(path, layer, call)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import RNNBase
 
 from gatewise import _native
-from gatewise.nn.weights import equations_of, given_weights, have_their_shapes, weights_of
+from gatewise.nn.weights import equations_of, form_of, given_weights, weights_of
 
 Array = npt.NDArray[Any]
 
@@ -188,7 +188,7 @@ def _check(layer: object, batch_size: int) -> None:
         for weight in weights:
             if weight.dtype not in (torch.float32, torch.float64) or weight.dtype != dtype or not weight.is_cpu:
                 raise ValueError(f"layer must be float32 or float64 on the CPU, got {weight.dtype} on {weight.device}")
-        if not have_their_shapes(weights, layer, row):
+        if tuple(weight.shape for weight in weights) != form_of(layer).weight_shapes[row]:
             shapes = ", ".join(str(tuple(weight.shape)) for weight in weights)
             raise ValueError(f"layer must have weights of its own sizes, got {shapes} in layer {row}")
     if _native.cpu_level() == "none":

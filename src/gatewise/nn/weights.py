@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -66,9 +66,49 @@ def by_meaning(row: list[Tensor], has_bias: bool) -> Weights:
     return Weights(w_ih, w_hh, b_ih, b_hh, *rest[2 if has_bias else 0 :])
 
 
+class Form(NamedTuple):
+    """What follows from a layer's arguments alone, in one place: a call looks it up once."""
+
+    num_rows: int  # L*D
+    state_size: int  # P, H without a projection
+    cell_size: int | None  # H; None where there is no cell state
+    weight_names: tuple[tuple[str, ...], ...]  # by row, of the weights that there are, in torch's order
+    weight_shapes: tuple[tuple[tuple[int, ...], ...], ...]  # theirs
+
+
+def form_of(layer: RNNBase) -> Form:
+    """Return the form of `layer`."""
+    sizes = layer.input_size, layer.hidden_size, layer.proj_size
+    return cached(_form)(layer.mode, *sizes, layer.num_layers, num_directions(layer), layer.bias)
+
+
+@cache
+def _form(
+    mode: str, input_size: int, hidden_size: int, proj_size: int, num_layers: int, directions: int, has_bias: bool
+) -> Form:
+    equations, state_size = equations_of_mode(mode), proj_size or hidden_size
+    stacked = equations.num_blocks * hidden_size
+    more = [(stacked,)] * 2 * has_bias + [(proj_size, hidden_size)] * (proj_size > 0)
+    rows = range(num_layers * directions)
+    return Form(
+        len(rows),
+        state_size,
+        hidden_size if equations.has_cell_state else None,
+        tuple(names_of_row(row, directions, has_bias, proj_size > 0) for row in rows),
+        tuple(
+            ((stacked, input_size if row < directions else directions * state_size), (stacked, state_size), *more)
+            for row in rows
+        ),
+    )
+
+
 def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
     """Return the weights of row `index` that there are, in torch's order: W_ih, W_hh, b_ih, b_hh, W_hr."""
-    names = weight_names(layer, index)
+    return named_weights(layer, form_of(layer).weight_names[index])
+
+
+def named_weights(layer: RNNBase, names: tuple[str, ...]) -> list[Tensor]:
+    """Return the weights of these names."""
     # Module.__getattr__ takes a microsecond a name; a parametrized weight is no parameter and needs it.
     parameters = layer._parameters
     return [parameters.get(name) if name in parameters else getattr(layer, name) for name in names]  # type: ignore[misc]
@@ -79,34 +119,8 @@ def in_one_list(rows: list[list[Tensor]]) -> list[Tensor]:
     return [weight for row in rows for weight in row]
 
 
-def weight_names(layer: RNNBase, index: int) -> tuple[str, ...]:
-    """Return the names of the weights of row `index` that there are, in torch's order."""
-    return cached(names_of_row)(index, num_directions(layer), layer.bias, layer.proj_size > 0)
-
-
-@cache
 def names_of_row(index: int, directions: int, has_bias: bool, has_projection: bool) -> tuple[str, ...]:
-    """Return what `weight_names` does, of a layer with so many directions, with or without bias and projection."""
+    """Return the names of the weights of row `index` on the L*D axis that there are, in torch's order."""
     suffix = parameter_suffix(index, directions)
     kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * has_bias + ["weight_hr"] * has_projection
     return tuple(f"{kind}_{suffix}" for kind in kinds)
-
-
-def have_their_shapes(weights: list[Tensor], layer: RNNBase, row: int) -> bool:
-    """Whether the weights of one row of the L*D axis have the shapes that the kernels rely on."""
-    directions = num_directions(layer)
-    input_size = layer.input_size if row < directions else directions * (layer.proj_size or layer.hidden_size)
-    blocks = equations_of(layer).num_blocks
-    expected = cached(shapes_of_row)(blocks, input_size, layer.hidden_size, layer.proj_size, layer.bias)
-    return tuple([weight.shape for weight in weights]) == expected
-
-
-@cache
-def shapes_of_row(
-    blocks: int, input_size: int, hidden_size: int, proj_size: int, has_bias: bool
-) -> tuple[tuple[int, ...], ...]:
-    """Return the shapes of the weights of one row, in torch's order, for cells of so many blocks."""
-    stacked = blocks * hidden_size
-    biases = [(stacked,), (stacked,)] if has_bias else []
-    projection = [(proj_size, hidden_size)] if proj_size else []
-    return (stacked, input_size), (stacked, proj_size or hidden_size), *biases, *projection

@@ -78,7 +78,7 @@ def gradients(
             given[3 + d] if len(given) > 3 else None,
             x,
             initial,
-            (weights[0].contiguous(), weights[1].contiguous(), contiguous(weights[4])),
+            (weights[0].contiguous(), weights[1].contiguous(), None if weights[4] is None else weights[4].contiguous()),
             y,
             saved.kept[d].contiguous() if saved.kept else None,
             grad_x,
@@ -157,11 +157,6 @@ def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: RowMemory | N
     output_gate, cell = saved.kept[d][..., 3 * plan.kind.hidden_size :].chunk(2, dim=-1)
     m = output_gate * cell.tanh()
     return grad_h.tensor().reshape(-1, plan.kind.proj_size).t() @ m.reshape(-1, plan.kind.hidden_size)
-
-
-def contiguous(weight: Tensor | None) -> Tensor | None:
-    """Return a weight as the kernels read it; None is none."""
-    return None if weight is None else weight.contiguous()
 
 
 def state_rows(state: Tensor | None) -> Tensor | None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from gatewise.nn.native.gradients import contiguous, state_rows, with_contiguous_rows
+from gatewise.nn.native.gradients import state_rows, with_contiguous_rows
 from gatewise.nn.native.plan import Plan
 
 
@@ -43,8 +43,9 @@ def forward(
     for d in range(kind.num_directions):
         if is_kept and kind.kept_size:
             kept.append(x.new_empty(*rows, kind.kept_size))
-        w_ih, w_hh, b_ih, b_hh, w_hr = plan.weights(flat, d)
-        weights = w_ih.contiguous(), w_hh.contiguous(), contiguous(b_ih), contiguous(b_hh), contiguous(w_hr)
+        w_ih, w_hh, *others = plan.weights(flat, d)
+        b_ih, b_hh, w_hr = [None if weight is None else weight.contiguous() for weight in others]
+        weights = w_ih.contiguous(), w_hh.contiguous(), b_ih, b_hh, w_hr
         kernel = plan.kernel(d, x.dtype, x.shape[-1])
         kernel.forward(plan.shape, x, initial, weights, y, (h_n, c_n), kept[-1] if kept else None)
     return LayerResult(y, h_n, c_n, LayerValues(alias, kept))

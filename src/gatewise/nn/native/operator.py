@@ -161,7 +161,7 @@ def _plan(
     equations, (num_steps, num_sequences, _) = equations_of_mode(mode), x.shape
     hidden_size = weights[0].shape[0] // equations.num_blocks
     shape = StepShape(num_steps, num_sequences, lengths)
-    return Plan(kind_of(mode, len(h_0), has_bias, hidden_size, proj_size), shape, 0, "none", ())
+    return Plan(kind_of(mode, len(h_0), has_bias, hidden_size, proj_size), shape, first_row=0)
 
 
 def _checked(lengths: Tensor | None, x: Tensor) -> Tensor | None:

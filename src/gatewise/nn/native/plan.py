@@ -52,28 +52,19 @@ def kind_of(mode: str, num_directions: int, has_bias: bool, hidden_size: int, pr
     )
 
 
+def kind_of_layer(layer: RNNBase) -> Kind:
+    """Return the kind of every layer of the stack that `layer` is."""
+    return cached(kind_of)(layer.mode, num_directions(layer), layer.bias, layer.hidden_size, layer.proj_size)
+
+
 class Plan(NamedTuple):
     """One layer on one call: what it is, its steps, and what is wanted of it."""
 
     kind: Kind
     shape: StepShape
     first_row: int  # of the layer on the L*D axis
-    tracing: Tracing
-    totals: tuple[TotalGradients, ...]  # who wants the total gradients of backward
-
-    @classmethod
-    def of_layer(
-        cls,
-        layer: RNNBase,
-        number: int,
-        shape: StepShape,
-        tracing: Tracing = "none",
-        totals: tuple[TotalGradients, ...] = (),
-    ) -> Plan:
-        """Return the plan of layer `number` of the stack that `layer` is."""
-        directions = num_directions(layer)
-        kind = cached(kind_of)(layer.mode, directions, layer.bias, layer.hidden_size, layer.proj_size)
-        return cls(kind, shape, number * directions, tracing, totals)
+    tracing: Tracing = "none"
+    totals: tuple[TotalGradients, ...] = ()  # who wants the total gradients of backward
 
     @property
     def rows(self) -> slice:

@@ -16,7 +16,7 @@ from gatewise.cells import State
 from gatewise.nn.call import Call
 from gatewise.nn.native.gradients import with_contiguous_rows
 from gatewise.nn.native.kernels import forward
-from gatewise.nn.native.plan import Plan
+from gatewise.nn.native.plan import Plan, kind_of_layer
 from gatewise.nn.ragged import valid_steps
 from gatewise.nn.weights import in_one_list
 
@@ -51,7 +51,8 @@ class NativeStates:
 
     def __init__(self, layer: RNNBase, call: Call, inputs: Tensor, number: int) -> None:
         self.lengths = call.lengths
-        self._plan = Plan.of_layer(layer, number, StepShape(len(inputs), inputs.shape[1], call.lengths))
+        kind, shape = kind_of_layer(layer), StepShape(len(inputs), inputs.shape[1], call.lengths)
+        self._plan = Plan(kind, shape, number * kind.num_directions)
         rows = self._plan.rows
         self._weights = tuple(weight.detach().contiguous() for weight in in_one_list(call.weights[rows]))
         initial = call.initial.map(lambda state: state[rows].detach().contiguous())

@@ -20,7 +20,7 @@ from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.native.function import run_layer
 from gatewise.nn.native.kernels import LayerValues
-from gatewise.nn.native.plan import Plan, Tracing
+from gatewise.nn.native.plan import Plan, Tracing, kind_of_layer
 from gatewise.nn.native.totals import TotalGradients
 from gatewise.nn.ragged import reorder
 from gatewise.nn.weights import in_one_list
@@ -49,13 +49,13 @@ def run_native(
     totals : tuple of TotalGradients
         Where backward passes put the total gradients.
     """
-    shape, packed = _shape_of(call), call.packed
+    kind, shape, packed = kind_of_layer(layer), _shape_of(call), call.packed
     given = call.given if call.given is None or packed is None else reorder(call.given, packed.sorted_indices)
     output, layers, hidden, cell = call.data, [], [], []
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:
             output = _dropout(output, layer.dropout, call)
-        plan = Plan.of_layer(layer, index, shape, tracing, totals)
+        plan = Plan(kind, shape, index * kind.num_directions, tracing, totals)
         h_0, c_0 = (None, None) if given is None else _rows(given, plan.rows)
         output, h_n, c_n, values = run_layer(plan, output, h_0, c_0, tuple(in_one_list(call.weights[plan.rows])))
         layers.append(values)
