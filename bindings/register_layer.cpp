@@ -78,9 +78,9 @@ Strided<T> rows_of(const Tensor& tensor, Stride column = 0) {  // (T, N, *), pac
     return {tensor.begin<T>() + column, tensor.rank == 3 ? tensor.strides[0] : 0, tensor.strides[tensor.rank - 2]};
 }
 
-// Of a direction's own (T, N, *), packed (R, *).
+// Rows of an array that a direction has to itself, (T, N, *) or packed (R, *); steps follow each other without a gap.
 template <class T>
-Rows<T> whole_rows_of(const Tensor& tensor) {
+Rows<T> own_rows_of(const Tensor& tensor) {
     if (tensor.data == nullptr) return {nullptr, 0};
     require_rank(tensor, 2);
     return {tensor.begin<T>(), tensor.strides[tensor.rank - 2]};
@@ -148,8 +148,8 @@ void backward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, 
             .dW_hh = dW_hh.begin<T>(),
             .db_ih = db_ih.begin<T>(),
             .db_hh = db_hh.begin<T>(),
-            .dh = whole_rows_of<T>(dh),
-            .dc = whole_rows_of<T>(dc),
+            .dh = own_rows_of<T>(dh),
+            .dc = own_rows_of<T>(dc),
             .dh_norm = dh_norm.begin<double>(),
             .dc_norm = dc_norm.begin<double>(),
             .work = work.begin<T>(),

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -22,20 +23,28 @@ std::ptrdiff_t stride_of(std::ptrdiff_t columns, std::ptrdiff_t line) {
     return lines <= columns + columns / 2 ? lines : columns;
 }
 
-nb::object tensor_of(const nb::handle self) {
-    const auto& memory = nb::cast<const RowMemory&>(self);
+nb::capsule row_memory(const Tensor& like, std::ptrdiff_t columns, bool is_double) {
+    auto memory = std::make_unique<RowMemory>(like, columns, is_double);
+    nb::capsule capsule(memory.get(), RowMemory::kName, [](void* of) noexcept { delete static_cast<RowMemory*>(of); });
+    memory.release();
+    return capsule;
+}
+
+nb::object tensor_of(const nb::capsule& capsule) {
+    const auto& memory = *static_cast<const RowMemory*>(capsule.data(RowMemory::kName));
     const Tensor& tensor = memory.tensor();
     std::array<std::size_t, 3> shape{};
     std::array<std::int64_t, 3> strides{};
     std::copy_n(tensor.shape.begin(), tensor.rank, shape.begin());
     std::copy_n(tensor.strides.begin(), tensor.rank, strides.begin());
     const auto dtype = memory.is_double() ? nb::dtype<double>() : nb::dtype<float>();
-    return nb::ndarray<nb::pytorch>(tensor.data, tensor.rank, shape.data(), self, strides.data(), dtype).cast();
+    return nb::ndarray<nb::pytorch>(tensor.data, tensor.rank, shape.data(), capsule, strides.data(), dtype).cast();
 }
 
 }  // namespace
 
 RowMemory::RowMemory(const Tensor& like, std::ptrdiff_t columns, bool is_double) : is_double_(is_double) {
+    if (columns < 0) throw std::invalid_argument("columns must be at least 0, got " + std::to_string(columns));
     if (like.rank < 2) throw std::invalid_argument("expected 2 axes or more, got " + std::to_string(like.rank));
     tensor_.rank = like.rank - (columns == 0);
     std::copy_n(like.shape.begin(), like.rank - 1, tensor_.shape.begin());
@@ -55,10 +64,12 @@ RowMemory::RowMemory(const Tensor& like, std::ptrdiff_t columns, bool is_double)
 }
 
 void register_memory(nb::module_& module) {
-    nb::class_<RowMemory>(module, "RowMemory", "Memory for what a kernel writes at every row of a call, not set to anything.")
-        .def(nb::init<const Tensor&, std::ptrdiff_t, bool>(), "like"_a, "columns"_a, "is_double"_a,
-             "As many rows as `like` (T, N, *) or (R, *) has; columns: 0 for one number a row and no such axis.")
-        .def("tensor", &tensor_of, nb::sig("def tensor(self) -> torch.Tensor"), "The memory as a tensor, which keeps it alive.");
+    module.def("row_memory", &row_memory, "like"_a, "columns"_a, "is_double"_a,
+               nb::sig("def row_memory(like: torch.Tensor, columns: int, is_double: bool) -> object"),
+               "Memory for what a kernel writes at every row of a call, not set to anything, in a capsule. As many rows as `like` (T, N, *) or (R, *)\n"
+               "has; columns: 0 for one number a row and no such axis.");
+    module.def("tensor_of", &tensor_of, "memory"_a, nb::sig("def tensor_of(memory: object) -> torch.Tensor"),
+               "Row memory as a tensor, which keeps it alive.");
 }
 
 }  // namespace gatewise::bindings

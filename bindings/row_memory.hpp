@@ -9,8 +9,12 @@
 
 namespace gatewise::bindings {
 
+// Python has it in a capsule: torch never lets go of what its nodes hold when the interpreter ends, and of instances of a class nanobind would
+// report that they leaked.
 class RowMemory {
 public:
+    static constexpr const char* kName = "gatewise.RowMemory";
+
     // As many rows as `like` (T, N, *) or (R, *) has, of so many columns; of 0, one number a row and no such axis.
     RowMemory(const Tensor& like, std::ptrdiff_t columns, bool is_double);
 
@@ -36,12 +40,12 @@ struct Written : Tensor {};
 
 template <>
 struct nanobind::detail::type_caster<gatewise::bindings::Written> {
-    NB_TYPE_CASTER(gatewise::bindings::Written, const_name("torch.Tensor | RowMemory"))
+    NB_TYPE_CASTER(gatewise::bindings::Written, const_name("torch.Tensor | object"))
 
     bool from_python(handle object, std::uint32_t, cleanup_list*) noexcept {
-        const gatewise::bindings::RowMemory* memory = nullptr;
-        if (object.is_none() || !try_cast(object, memory)) return gatewise::bindings::read_tensor(object, value);
-        value = {memory->tensor()};
+        using gatewise::bindings::RowMemory;
+        if (!PyCapsule_IsValid(object.ptr(), RowMemory::kName)) return gatewise::bindings::read_tensor(object, value);
+        value = {static_cast<const RowMemory*>(PyCapsule_GetPointer(object.ptr(), RowMemory::kName))->tensor()};
         return true;
     }
 };

@@ -34,8 +34,8 @@ struct Strided {
     std::ptrdiff_t step, sequence;
 };
 
-// Rows [R,...], each `stride` behind the one before; data null: there are none. Where they begin on whole cache lines, those that they end in are
-// written as a whole.
+// Rows [R,...], each `stride` behind the one before; data null: there are none. Where data and stride are whole
+// cache lines, a row is written up to the end of its last one, over what lies behind its columns.
 template <class T>
 struct Rows {
     T* data;

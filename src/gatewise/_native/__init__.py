@@ -5,9 +5,9 @@
 import torch  # noqa: F401
 
 import gatewise._core as _core
-from gatewise._core import RowMemory
+from gatewise._core import row_memory, tensor_of
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
-from gatewise._native.layer import DirectionKernel, Initial, Rows, StepShape, WeightGradients, direction_kernel
+from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients, direction_kernel
 from gatewise._native.stream import make_stream
 from gatewise._native.tensors import are_plain
 from gatewise._native.threads import is_forked_child, num_threads, serial_in_forked_child
@@ -16,8 +16,6 @@ __all__ = [
     "Activation",
     "DirectionKernel",
     "Initial",
-    "RowMemory",
-    "Rows",
     "StepShape",
     "WeightGradients",
     "are_plain",
@@ -30,9 +28,11 @@ __all__ = [
     "make_stream",
     "max_ulp",
     "num_threads",
+    "row_memory",
     "serial_in_forked_child",
     "sigmoid",
     "tanh",
+    "tensor_of",
 ]
 
 _core.cpu_level()  # a GATEWISE_ISA that cannot be used is an error now, not in the middle of somebody's training

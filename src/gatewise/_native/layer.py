@@ -16,12 +16,10 @@ import torch
 from torch import Tensor
 
 import gatewise._core as _core
-from gatewise._core import RowMemory
 from gatewise._native.scratch import workspace
 
 CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 
-Rows = Tensor | RowMemory  # what backward hands out
 Initial = tuple[Tensor | None, Tensor | None]  # h_0 (D, N, P), c_0 (D, N, H) for the LSTM; None: zeros
 
 
@@ -126,8 +124,8 @@ class DirectionKernel:
         input_gradient: Tensor | None,
         initial_gradients: Initial,
         weight_gradients: WeightGradients,
-        totals: tuple[Rows | None, Rows | None] = (None, None),
-        norms: tuple[Rows | None, Rows | None] = (None, None),
+        totals: tuple[object, object] = (None, None),
+        norms: tuple[object, object] = (None, None),
     ) -> None:
         """Compute the gradients that are wanted.
 
@@ -149,7 +147,8 @@ class DirectionKernel:
         weight_gradients : WeightGradients
             Written.
         totals : ((rows, P), (rows, H)), optional
-            Written: the total gradients dL/dh_t and dL/dc_t, zero past each sequence's end.
+            Written: the total gradients dL/dh_t and dL/dc_t, zero past each sequence's end. Tensors or row memory;
+            where rows begin on whole cache lines, up to the end of their last.
         norms : ((rows,), (rows,)) float64, optional
             Written: their Euclidean norms.
         """

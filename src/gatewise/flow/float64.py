@@ -84,7 +84,7 @@ def _run_copy(model: Module, inputs: Any, *, is_float64: bool, needs_graph: bool
             yield CopyRun(copied, output, calls)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Collector:
     """Keeps every call of one layer, with its nodes."""
 

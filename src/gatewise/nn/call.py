@@ -52,10 +52,9 @@ class Call:
         """The initial states, zeros like the input where none were given."""
         if self.given is not None:
             return self.given
-        num_rows, state_size, cell_size, *_ = self.form
-        rows = num_rows, self.num_sequences
-        hidden = self.data.new_zeros(*rows, state_size)
-        return State(hidden, None if cell_size is None else self.data.new_zeros(*rows, cell_size))
+        form, rows = self.form, (self.form.num_rows, self.num_sequences)
+        hidden = self.data.new_zeros(*rows, form.state_size)
+        return State(hidden, None if form.cell_size is None else self.data.new_zeros(*rows, form.cell_size))
 
     def detached(self, rows: Tensor) -> Call:
         """Return the call for later: without graph and weights, and its own of what its caller may change meanwhile.
@@ -102,7 +101,7 @@ def read_call(
         layer.check_input(inputs.data, inputs.batch_sizes)
         _check_batch_sizes(inputs)
         packed_lengths = lengths_of(inputs)
-        given = None if hx is None else _given_state(layer, hx, len(packed_lengths), is_batched=True)
+        given = None if hx is None else _given_state(layer, form, hx, len(packed_lengths), is_batched=True)
         weights = [named_weights(layer, names) for names in form.weight_names]
         return Call(inputs.data, given, form, weights, packed_lengths, True, is_batch_first=False, packed=inputs)
     if inputs.dim() not in (2, 3):
@@ -116,7 +115,7 @@ def read_call(
     if inputs.shape[0] == 0:
         raise RuntimeError(f"Expected sequence length to be larger than 0 in {type(layer).__name__}")
     checked_lengths = None if lengths is None else check_lengths(lengths, inputs.shape[0], inputs.shape[1], is_batched)
-    given = None if hx is None else _given_state(layer, hx, inputs.shape[1], is_batched)
+    given = None if hx is None else _given_state(layer, form, hx, inputs.shape[1], is_batched)
     is_batch_first = layer.batch_first and is_batched
     weights = [named_weights(layer, names) for names in form.weight_names]
     return Call(inputs, given, form, weights, checked_lengths, is_batched, is_batch_first, packed=None)
@@ -191,9 +190,9 @@ def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | Packed
     return returned, final.hidden if final.cell is None else (final.hidden, final.cell)
 
 
-def _given_state(layer: RNNBase, hx: HiddenState, num_sequences: int, is_batched: bool) -> State:
+def _given_state(layer: RNNBase, form: Form, hx: HiddenState, num_sequences: int, is_batched: bool) -> State:
     """Return the states before the first step as they were given, checked."""
-    rows, state_size, cell_size, *_ = form_of(layer)
+    rows, state_size, cell_size = form.num_rows, form.state_size, form.cell_size
     if (cell_size is not None) != isinstance(hx, (tuple, list)):
         expected = "one tensor h_0" if cell_size is None else "a pair (h_0, c_0)"
         raise RuntimeError(f"{type(layer).__name__}: Expected hx to be {expected}, got {type(hx).__name__}")

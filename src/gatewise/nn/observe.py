@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
-from threading import Lock
+from threading import RLock
 from types import MethodType, TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -39,7 +39,7 @@ class OnNative(Protocol):
 
 
 class Observer(Protocol):
-    """Somebody who watches one layer."""
+    """Somebody who watches one layer; compared by identity."""
 
     @property
     def on_native(self) -> OnNative | None:
@@ -49,7 +49,7 @@ class Observer(Protocol):
         """Take a call of the composite path."""
 
 
-_lock = Lock()  # of who watches what
+_lock = RLock()  # of who watches what; the collector may end a recording while another begins
 _KNOWN_FORWARDS = (torch.nn.RNN.forward, torch.nn.LSTM.forward, torch.nn.GRU.forward, RecurrentLayer.forward)
 
 
@@ -94,23 +94,27 @@ class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a funct
         if self._was_entered:
             raise RuntimeError("a recording can be entered once; call record again for another")
         self._was_entered = True
-        with _lock:
-            for layer, observer in self._watched:
+        for layer, observer in self._watched:
+            with _lock:
                 forward = layer.__dict__.get("forward")
                 if not isinstance(forward, _ObservedForward):
-                    forward = layer.__dict__["forward"] = _ObservedForward(layer, forward)
-                forward.observers = (*forward.observers, observer)  # a call under way keeps those that it began with
+                    forward = _ObservedForward(layer, forward)
+                forward.observers.append(observer)
+                layer.__dict__["forward"] = forward  # last: a collection may have ended another recording meanwhile
         return self._target
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with _lock:
-            for layer, observer in self._watched:
-                forward: _ObservedForward = layer.__dict__["forward"]
-                if forward.observers != (observer,):
-                    forward.observers = tuple([other for other in forward.observers if other is not observer])
-                elif forward.forward_before is None:
+        for layer, observer in self._watched:
+            with _lock:
+                forward = layer.__dict__.get("forward")
+                if not isinstance(forward, _ObservedForward) or observer not in forward.observers:
+                    continue  # somebody has put another one there, which stays
+                forward.observers.remove(observer)
+                if forward.observers:
+                    continue
+                if forward.forward_before is None:
                     del layer.__dict__["forward"]
                 else:
                     layer.__dict__["forward"] = forward.forward_before
@@ -121,13 +125,14 @@ class _ObservedForward:
 
     def __init__(self, layer: RNNBase, forward_before: Callable[..., Any] | None) -> None:
         self.layer = layer
-        self.observers: tuple[Observer, ...] = ()
+        self.observers: list[Observer] = []
         self.forward_before = forward_before
         # A compiled graph hands out results alone. Importing Dynamo takes a second.
         self._call: Callable[..., Any] = _call_outside_graphs() if "torch._dynamo" in sys.modules else _run_observed
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._call(self.layer, self.observers, arguments, keywords)
+        # A call under way keeps those that it began with.
+        return self._call(self.layer, [*self.observers], arguments, keywords)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Give a pickled layer its own forward, as `__deepcopy__`."""
@@ -140,12 +145,13 @@ class _ObservedForward:
 
 
 def _run_observed(
-    layer: RNNBase, observers: tuple[Observer, ...], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    layer: RNNBase, observers: list[Observer], arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> Any:
     call = read_given_call(layer, arguments, keywords)
     on_native: list[OnNative] = []
     for observer in observers:
-        on_native += [] if observer.on_native is None else [observer.on_native]
+        if observer.on_native is not None:
+            on_native.append(observer.on_native)
     is_native = len(on_native) == len(observers) and choose_path(call) == "native"
     if isinstance(layer, RecurrentLayer):
         layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
@@ -174,7 +180,7 @@ def _run_native(layer: RNNBase, call: Call, observers: list[OnNative]) -> Native
     return run
 
 
-def _run_composite(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> Run:
+def _run_composite(layer: RNNBase, call: Call, observers: list[Observer]) -> Run:
     run = run_composite(layer, call)
     for observer in observers:
         observer.on_run(layer, run)

@@ -27,8 +27,8 @@ class RecordedCall:
     """One call of one layer.
 
     The gradients are total: autograd's gradients of the nodes h_t and c_t through everything that follows them. Like
-    ``.grad``, they add up over the backward passes made. dL/dc_t includes the path of the same step through
-    h_t = o * tanh(c_t). Positions past a sequence's end are 0.
+    ``.grad``, they add up over the backward passes made, which must come one after the other. dL/dc_t includes the path
+    of the same step through h_t = o * tanh(c_t). Positions past a sequence's end are 0.
     """
 
     _make_trace: Callable[[], Trace] | None
@@ -83,8 +83,12 @@ class LayerRecording:
     """All calls of one layer; what a single call holds can be read here directly."""
 
     def __init__(self, name: str, calls: list[RecordedCall]) -> None:
-        self._name = name
-        self.calls = calls
+        self._name, self._calls = name, calls
+
+    @property
+    def calls(self) -> list[RecordedCall]:
+        """The calls, in their order."""
+        return self._calls
 
     @property
     def trace(self) -> Trace:

@@ -30,7 +30,7 @@ class RecordedValues:
 
     def __init__(self, layer: RNNBase, run: NativeRun) -> None:
         self._layer = layer
-        self._layers = run.layers
+        self._layers = [*run.layers]
         if not run.output.requires_grad:  # nothing speaks against the caller's writing in it
             self._layers[-1] = LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)
         output = self._layers[-1].output

@@ -88,17 +88,15 @@ def _form(
 ) -> Form:
     equations, state_size = equations_of_mode(mode), proj_size or hidden_size
     stacked = equations.num_blocks * hidden_size
-    more = [(stacked,)] * 2 * has_bias + [(proj_size, hidden_size)] * (proj_size > 0)
-    rows = range(num_layers * directions)
+    biases = [(stacked,), (stacked,)] if has_bias else []
+    projection = [(proj_size, hidden_size)] if proj_size else []
+    input_sizes = [input_size] * directions + [directions * state_size] * (directions * (num_layers - 1))
     return Form(
-        len(rows),
+        len(input_sizes),
         state_size,
         hidden_size if equations.has_cell_state else None,
-        tuple(names_of_row(row, directions, has_bias, proj_size > 0) for row in rows),
-        tuple(
-            ((stacked, input_size if row < directions else directions * state_size), (stacked, state_size), *more)
-            for row in rows
-        ),
+        tuple(names_of_row(row, directions, has_bias, proj_size > 0) for row in range(len(input_sizes))),
+        tuple(((stacked, size), (stacked, state_size), *biases, *projection) for size in input_sizes),
     )
 
 

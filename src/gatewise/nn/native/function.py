@@ -66,9 +66,8 @@ class _LayerFunction(Function):
         if plan.tracing == "graph":
             return y, h_n, c_n, *computed.kept
         if plan.tracing == "values":
-            values.append(
-                computed
-            )  # as results that need no gradient they would take longer (docs/kernels.md, "Recording")
+            # As results that need no gradient they would take longer (docs/kernels.md, "Recording").
+            values.append(computed)
         return y, h_n, c_n
 
     @staticmethod

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gatewise import _native
-from gatewise._native import RowMemory, WeightGradients
+from gatewise._native import WeightGradients, row_memory, tensor_of
 from gatewise.nn.native.plan import Plan
 
 _NOTHING_TO_DO = nullcontext()
@@ -95,12 +95,12 @@ def gradients(
 
 
 class _Totals(NamedTuple):
-    """Memory for the total gradients of one direction, None for what nobody wants."""
+    """Row memory for the total gradients of one direction, None for what nobody wants."""
 
-    hidden: RowMemory | None = None  # (rows, P)
-    cell: RowMemory | None = None  # (rows, H)
-    hidden_norm: RowMemory | None = None  # (rows,)
-    cell_norm: RowMemory | None = None  # (rows,)
+    hidden: object = None  # (rows, P)
+    cell: object = None  # (rows, H)
+    hidden_norm: object = None  # (rows,)
+    cell_norm: object = None  # (rows,)
 
     @classmethod
     def wanted(cls, plan: Plan, y: Tensor) -> _Totals:
@@ -113,10 +113,10 @@ class _Totals(NamedTuple):
             wants_all, wants_norms = wants_all or not total.are_norms_only, wants_norms or total.are_norms_only
         is_double = y.dtype == torch.float64
         return cls(
-            RowMemory(y, plan.kind.state_size, is_double) if wants_all or plan.kind.proj_size else None,
-            RowMemory(y, plan.kind.hidden_size, is_double) if wants_all and has_cell_state else None,
-            RowMemory(y, 0, is_double=True) if wants_norms else None,
-            RowMemory(y, 0, is_double=True) if wants_norms and has_cell_state else None,
+            row_memory(y, plan.kind.state_size, is_double) if wants_all or plan.kind.proj_size else None,
+            row_memory(y, plan.kind.hidden_size, is_double) if wants_all and has_cell_state else None,
+            row_memory(y, 0, is_double=True) if wants_norms else None,
+            row_memory(y, 0, is_double=True) if wants_norms and has_cell_state else None,
         )
 
     def hand_out(self, plan: Plan, d: int) -> None:
@@ -150,13 +150,13 @@ def _memory_like(tensor: Tensor) -> Tensor:
     return torch.empty_like(tensor, memory_format=torch.contiguous_format)
 
 
-def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: RowMemory | None) -> Tensor | None:
+def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: object) -> Tensor | None:
     """Return dW_hr = sum over the rows of dh_t m_t^T, m = o * tanh(c_t)."""
     if grad_h is None:
         return None
     output_gate, cell = saved.kept[d][..., 3 * plan.kind.hidden_size :].chunk(2, dim=-1)
     m = output_gate * cell.tanh()
-    return grad_h.tensor().reshape(-1, plan.kind.proj_size).t() @ m.reshape(-1, plan.kind.hidden_size)
+    return tensor_of(grad_h).reshape(-1, plan.kind.proj_size).t() @ m.reshape(-1, plan.kind.hidden_size)
 
 
 def state_rows(state: Tensor | None) -> Tensor | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gatewise._native import RowMemory, Rows
+from gatewise._native import tensor_of
 
 
 class TotalGradients:
@@ -25,9 +25,9 @@ class TotalGradients:
 
     def __init__(self, num_rows: int, are_norms_only: bool) -> None:
         self.are_norms_only = are_norms_only
-        # Memory of the kernels becomes a tensor where somebody reads it: making one takes 10 us between two kernels.
-        self._hidden: list[Rows | None] = [None] * num_rows
-        self._cell: list[Rows | None] = [None] * num_rows
+        # Tensors, or row memory, which becomes one where somebody reads it: making one takes 10 us between two kernels.
+        self._hidden: list[object] = [None] * num_rows
+        self._cell: list[object] = [None] * num_rows
 
     @property
     def hidden(self) -> list[Tensor | None]:
@@ -39,7 +39,7 @@ class TotalGradients:
         """dL/dc_t or its norm by row, None where none has come or there is no cell state."""
         return _as_tensors(self._cell)
 
-    def add(self, row: int, hidden: Rows | None, cell: Rows | None) -> None:
+    def add(self, row: int, hidden: object, cell: object) -> None:
         """Add gradients of a backward pass; None adds nothing.
 
         Raises
@@ -56,7 +56,7 @@ class TotalGradients:
         if cell is not None:
             self._cell[row] = _sum(self._cell[row], cell)
 
-    def add_norms(self, row: int, hidden: RowMemory, cell: RowMemory | None) -> None:
+    def add_norms(self, row: int, hidden: object, cell: object) -> None:
         """Take the norms of the only backward pass.
 
         Raises
@@ -73,16 +73,20 @@ class TotalGradients:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is copied or pickled: tensors."""
-        return {**self.__dict__, "_hidden": self.hidden, "_cell": self.cell}
+        return {**self.__dict__, "_hidden": _without_gaps(self.hidden), "_cell": _without_gaps(self.cell)}
 
 
-def _sum(before: Rows | None, gradient: Rows) -> Rows:
+def _sum(before: object, gradient: object) -> object:
     return gradient if before is None else _as_tensor(before) + _as_tensor(gradient)
 
 
-def _as_tensors(entries: list[Rows | None]) -> list[Tensor | None]:
+def _without_gaps(rows: list[Tensor | None]) -> list[Tensor | None]:
+    return [None if row is None else row.contiguous() for row in rows]
+
+
+def _as_tensors(entries: list[object]) -> list[Tensor | None]:
     return [None if entry is None else _as_tensor(entry) for entry in entries]
 
 
-def _as_tensor(entry: Rows) -> Tensor:
-    return entry.tensor() if isinstance(entry, RowMemory) else entry
+def _as_tensor(entry: object) -> Tensor:
+    return entry if isinstance(entry, Tensor) else tensor_of(entry)
