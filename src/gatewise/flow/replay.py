@@ -192,7 +192,7 @@ def _forwards(layer: RNNBase, call: Call) -> tuple[list[NativeStates], list[Tens
         if number > 0 and layer.dropout > 0 and layer.training:
             mask = ragged.dropout(torch.ones_like(inputs), layer.dropout, call.lengths, call.packed)
             inputs = inputs * mask
-        layers.append(NativeStates(layer, call, inputs, number))
+        layers.append(NativeStates(call, inputs, number))
         masks.append(mask)
         inputs = layers[-1].output
     return layers, masks

@@ -20,8 +20,9 @@ from torch.nn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
 from gatewise.cells import State
+from gatewise.nn.form import Form, form_of
 from gatewise.nn.ragged import lengths_of, pack_like, unpack_like
-from gatewise.nn.weights import Form, form_of, named_weights
+from gatewise.nn.weights import named_weights
 
 Lengths = Sequence[int] | Tensor | int
 HiddenState = Tensor | tuple[Tensor, Tensor]
@@ -52,9 +53,9 @@ class Call:
         """The initial states, zeros like the input where none were given."""
         if self.given is not None:
             return self.given
-        form, rows = self.form, (self.form.num_rows, self.num_sequences)
-        hidden = self.data.new_zeros(*rows, form.state_size)
-        return State(hidden, None if form.cell_size is None else self.data.new_zeros(*rows, form.cell_size))
+        kind, rows = self.form.kind, (self.form.num_rows, self.num_sequences)
+        hidden = self.data.new_zeros(*rows, kind.state_size)
+        return State(hidden, None if kind.cell_size is None else self.data.new_zeros(*rows, kind.cell_size))
 
     def detached(self, rows: Tensor) -> Call:
         """Return the call for later: without graph and weights, and its own of what its caller may change meanwhile.
@@ -192,7 +193,7 @@ def hand_back(call: Call, output: Tensor, final: State) -> tuple[Tensor | Packed
 
 def _given_state(layer: RNNBase, form: Form, hx: HiddenState, num_sequences: int, is_batched: bool) -> State:
     """Return the states before the first step as they were given, checked."""
-    rows, state_size, cell_size = form.num_rows, form.state_size, form.cell_size
+    rows, state_size, cell_size = form.num_rows, form.kind.state_size, form.kind.cell_size
     if (cell_size is not None) != isinstance(hx, (tuple, list)):
         expected = "one tensor h_0" if cell_size is None else "a pair (h_0, c_0)"
         raise RuntimeError(f"{type(layer).__name__}: Expected hx to be {expected}, got {type(hx).__name__}")

@@ -12,8 +12,9 @@ from torch.nn import RNNBase, RNNCellBase
 
 from gatewise.cells import State
 from gatewise.nn.call import Call
+from gatewise.nn.form import form_of
 from gatewise.nn.paths import Path, choose_path, run
-from gatewise.nn.weights import form_of, given_weights
+from gatewise.nn.weights import given_weights
 
 
 class RecurrentCell(RNNCellBase):

@@ -73,7 +73,7 @@ class KernelGradients(RecordedGradients):
     def __init__(self, run: NativeRun, totals: TotalGradients) -> None:
         call = run.call
         self._packed = None if call.packed is None else call.packed._replace(data=call.data.new_empty(0))
-        self._has_cell_state = call.form.cell_size is not None
+        self._has_cell_state = call.form.kind.cell_size is not None
         self._totals = totals
         self._has_graph = run.output.requires_grad
 

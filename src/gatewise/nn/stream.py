@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import RNNBase
 
 from gatewise import _native
-from gatewise.nn.weights import equations_of, form_of, given_weights, weights_of
+from gatewise.nn.form import form_of
+from gatewise.nn.weights import equations_of, given_weights, weights_of
 
 Array = npt.NDArray[Any]
 

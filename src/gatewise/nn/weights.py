@@ -6,8 +6,7 @@ Works on any torch.nn.RNNBase, ours and torch's alike, since both keep the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -66,43 +65,9 @@ def by_meaning(row: list[Tensor], has_bias: bool) -> Weights:
     return Weights(w_ih, w_hh, b_ih, b_hh, *rest[2 if has_bias else 0 :])
 
 
-class Form(NamedTuple):
-    """What follows from a layer's arguments alone, in one place: a call looks it up once."""
-
-    num_rows: int  # L*D
-    state_size: int  # P, H without a projection
-    cell_size: int | None  # H; None where there is no cell state
-    weight_names: tuple[tuple[str, ...], ...]  # by row, of the weights that there are, in torch's order
-    weight_shapes: tuple[tuple[tuple[int, ...], ...], ...]  # theirs
-
-
-def form_of(layer: RNNBase) -> Form:
-    """Return the form of `layer`."""
-    sizes = layer.input_size, layer.hidden_size, layer.proj_size
-    return cached(_form)(layer.mode, *sizes, layer.num_layers, num_directions(layer), layer.bias)
-
-
-@cache
-def _form(
-    mode: str, input_size: int, hidden_size: int, proj_size: int, num_layers: int, directions: int, has_bias: bool
-) -> Form:
-    equations, state_size = equations_of_mode(mode), proj_size or hidden_size
-    stacked = equations.num_blocks * hidden_size
-    biases = [(stacked,), (stacked,)] if has_bias else []
-    projection = [(proj_size, hidden_size)] if proj_size else []
-    input_sizes = [input_size] * directions + [directions * state_size] * (directions * (num_layers - 1))
-    return Form(
-        len(input_sizes),
-        state_size,
-        hidden_size if equations.has_cell_state else None,
-        tuple(names_of_row(row, directions, has_bias, proj_size > 0) for row in range(len(input_sizes))),
-        tuple(((stacked, size), (stacked, state_size), *biases, *projection) for size in input_sizes),
-    )
-
-
 def given_weights(layer: RNNBase, index: int) -> list[Tensor]:
     """Return the weights of row `index` that there are, in torch's order: W_ih, W_hh, b_ih, b_hh, W_hr."""
-    return named_weights(layer, form_of(layer).weight_names[index])
+    return named_weights(layer, names_of_row(index, num_directions(layer), layer.bias, layer.proj_size > 0))
 
 
 def named_weights(layer: RNNBase, names: tuple[str, ...]) -> list[Tensor]:

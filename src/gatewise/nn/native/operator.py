@@ -13,10 +13,11 @@ from torch import Tensor
 
 from gatewise._native import StepShape
 from gatewise.nn.call import check_lengths
+from gatewise.nn.form import kind_of
 from gatewise.nn.native.gradients import Saved, undisturbed
 from gatewise.nn.native.gradients import gradients as gradients_of
 from gatewise.nn.native.kernels import forward
-from gatewise.nn.native.plan import Plan, kind_of
+from gatewise.nn.native.plan import Plan
 from gatewise.nn.weights import equations_of_mode
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]  # y, h_n, c_n, kept (D, rows, (G+1)*H)

@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import RNNBase
 
 from gatewise._native import DirectionKernel, StepShape, direction_kernel
-from gatewise.cells import Cell, State
+from gatewise.cells import State
+from gatewise.nn.form import Kind
 from gatewise.nn.native.totals import TotalGradients
-from gatewise.nn.weights import cached, equations_of_mode, num_directions
 
 DirectionWeights = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]  # W_ih, W_hh, b_ih, b_hh, W_hr
 
 
 # Whether gates and cell states are results too: no, as values only, or as nodes of the autograd graph.
 Tracing = Literal["none", "values", "graph"]
-
-
-class Kind(NamedTuple):
-    """What a layer is, whatever it is called with."""
-
-    mode: str
-    equations: Cell
-    num_directions: int  # D
-    has_bias: bool
-    hidden_size: int  # H
-    proj_size: int  # 0 for none
-    state_size: int  # P, or H without a projection
-    kept_size: int  # columns of what forward keeps for backward beside h_t: (G+1)*H, for the RNN nothing
-    weights_per_direction: int
-
-
-@cache
-def kind_of(mode: str, num_directions: int, has_bias: bool, hidden_size: int, proj_size: int) -> Kind:
-    """Return the kind of a layer of these sizes."""
-    equations = equations_of_mode(mode)
-    return Kind(
-        mode,
-        equations,
-        num_directions,
-        has_bias,
-        hidden_size,
-        proj_size,
-        state_size=proj_size or hidden_size,
-        kept_size=(equations.num_blocks + 1) * hidden_size if equations.gate_names else 0,
-        weights_per_direction=(4 if has_bias else 2) + (proj_size > 0),
-    )
-
-
-def kind_of_layer(layer: RNNBase) -> Kind:
-    """Return the kind of every layer of the stack that `layer` is."""
-    return cached(kind_of)(layer.mode, num_directions(layer), layer.bias, layer.hidden_size, layer.proj_size)
 
 
 class Plan(NamedTuple):

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import RNNBase
 
 from gatewise._native import StepShape, WeightGradients
 from gatewise.cells import State
 from gatewise.nn.call import Call
 from gatewise.nn.native.gradients import with_contiguous_rows
 from gatewise.nn.native.kernels import forward
-from gatewise.nn.native.plan import Plan, kind_of_layer
+from gatewise.nn.native.plan import Plan
 from gatewise.nn.ragged import valid_steps
 from gatewise.nn.weights import in_one_list
 
@@ -49,9 +48,9 @@ class NativeStates:
     lengths : Tensor of shape (N,) or None
     """
 
-    def __init__(self, layer: RNNBase, call: Call, inputs: Tensor, number: int) -> None:
+    def __init__(self, call: Call, inputs: Tensor, number: int) -> None:
         self.lengths = call.lengths
-        kind, shape = kind_of_layer(layer), StepShape(len(inputs), inputs.shape[1], call.lengths)
+        kind, shape = call.form.kind, StepShape(len(inputs), inputs.shape[1], call.lengths)
         self._plan = Plan(kind, shape, number * kind.num_directions)
         rows = self._plan.rows
         self._weights = tuple(weight.detach().contiguous() for weight in in_one_list(call.weights[rows]))

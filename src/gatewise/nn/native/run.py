@@ -20,7 +20,7 @@ from gatewise.nn import ragged
 from gatewise.nn.call import Call
 from gatewise.nn.native.function import run_layer
 from gatewise.nn.native.kernels import LayerValues
-from gatewise.nn.native.plan import Plan, Tracing, kind_of_layer
+from gatewise.nn.native.plan import Plan, Tracing
 from gatewise.nn.native.totals import TotalGradients
 from gatewise.nn.ragged import reorder
 from gatewise.nn.weights import in_one_list
@@ -49,7 +49,7 @@ def run_native(
     totals : tuple of TotalGradients
         Where backward passes put the total gradients.
     """
-    kind, shape, packed = kind_of_layer(layer), _shape_of(call), call.packed
+    kind, shape, packed = call.form.kind, _shape_of(call), call.packed
     given = call.given if call.given is None or packed is None else reorder(call.given, packed.sorted_indices)
     output, layers, hidden, cell = call.data, [], [], []
     for index in range(layer.num_layers):
