@@ -143,16 +143,14 @@ struct ThroughTimeKernel {
 
     [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row, Span units, S* dc_t) {
         const std::ptrdiff_t H = call.size.H;
-        const bool is_recorded = C::kHasCellState && call.dc.data;
+        const bool is_wanted = C::kHasCellState && (call.dc.data || row.dc_norm);
         const S* const dh = call.size.has_projection ? row.dm : row.dh;
-        SquareSum squares;
         for (std::ptrdiff_t u = units.begin; u < units.end; u += kLanes<V>) {
             const V dc = C::backward(row, load_upto<V>(dh, u, H), u, H);
-            if (is_recorded) store_upto(dc_t, dc, u, H);
-            if (C::kHasCellState && row.dc_norm) squares.add(dc);
+            if (is_wanted) store_upto(dc_t, dc, u, H);
         }
-        if (is_recorded) record(dc_t, units, H, call.dc, row.number);
-        if (C::kHasCellState && row.dc_norm) *row.dc_norm = squares.root();
+        if (C::kHasCellState && call.dc.data) record(dc_t, units, H, call.dc, row.number);
+        if (C::kHasCellState && row.dc_norm) *row.dc_norm = norm(dc_t + units.begin, units.end - units.begin);
     }
 
     // The norms of a step's rows, from those over each part's units.
@@ -182,30 +180,30 @@ struct ThroughTimeKernel {
     }
 
     // In double: the square of a vanishing gradient is no float any more.
-    struct SquareSum {
-        static constexpr int kParts = sizeof(typename Traits<V>::Wide) / sizeof(F64);
-        Array<F64, kParts> sums{};
-
-        GATEWISE_INLINE void add(V v) {
-            const auto wide = __builtin_convertvector(v, typename Traits<V>::Wide);
-            Array<F64, kParts> parts;
-            __builtin_memcpy(parts, &wide, sizeof parts);
-            for (int i = 0; i < kParts; ++i) sums[i] = fma(parts[i], parts[i], sums[i]);
-        }
-
-        // Halves added to halves: one after the other, the lanes would wait for each other longer than the row takes.
-        GATEWISE_INLINE double root() const {
-            F64 sum = sums[0];
-            for (int i = 1; i < kParts; ++i) sum += sums[i];
-            for (int left = kLanes<F64>; left > 1; left /= 2) sum = interleave_low(sum, sum) + interleave_high(sum, sum);
-            return __builtin_sqrt(sum[0]);
-        }
-    };
-
     static double norm(const S* values, std::ptrdiff_t n) {
-        SquareSum squares;
-        for (std::ptrdiff_t u = 0; u < n; u += kLanes<V>) squares.add(load_upto<V>(values, u, n));
-        return squares.root();
+        constexpr int kParts = kLanes<V> / kLanes<F64>;
+        Array<F64, kParts> sums{};
+        const auto add = [&](const S* from) {
+            for (int i = 0; i < kParts; ++i) {
+                const F64 part = load_as_double(from + i * kLanes<F64>);
+                sums[i] = fma(part, part, sums[i]);
+            }
+        };
+        std::ptrdiff_t u = 0;
+        for (; u + kLanes<V> <= n; u += kLanes<V>) add(values + u);
+        if (u < n) {
+            S rest[kLanes<V>];
+            store(rest, load_first<V>(values + u, n - u));
+            add(rest);
+        }
+        for (int i = 1; i < kParts; ++i) sums[0] += sums[i];
+        // Halves added to halves: one after the other, the lanes would wait for each other longer than the row takes.
+        double lanes[kLanes<F64>];
+        store(lanes, sums[0]);
+        for (std::ptrdiff_t half = kLanes<F64> / 2; half > 0; half /= 2) {
+            for (std::ptrdiff_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+        }
+        return __builtin_sqrt(lanes[0]);
     }
 
     // The s-th steps of the sequences that have so many; returns how many there are. `own_norms` is where norms go first, if they are of a part's

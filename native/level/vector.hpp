@@ -33,7 +33,7 @@ inline constexpr std::ptrdiff_t kVectorBytes = 16;
 using F32 = float __attribute__((vector_size(kVectorBytes)));
 using F64 = double __attribute__((vector_size(kVectorBytes)));
 
-// V: F32 or F64. The layout of its elements as IEEE 754 has it, integers of the same width, and as many elements in double.
+// V: F32 or F64. The layout of its elements as IEEE 754 has it, and integers of the same width.
 template <class V>
 struct Traits;
 
@@ -41,7 +41,6 @@ template <>
 struct Traits<F32> {
     using Scalar = float;
     using Bits = std::int32_t __attribute__((vector_size(kVectorBytes)));
-    using Wide = double __attribute__((vector_size(2 * kVectorBytes)));
     static constexpr int kMantissaBits = 23;
     static constexpr int kExponentBias = 127;
 };
@@ -50,7 +49,6 @@ template <>
 struct Traits<F64> {
     using Scalar = double;
     using Bits = std::int64_t __attribute__((vector_size(kVectorBytes)));
-    using Wide = F64;
     static constexpr int kMantissaBits = 52;
     static constexpr int kExponentBias = 1023;
 };
@@ -77,6 +75,14 @@ GATEWISE_INLINE V load(const Scalar<V>* from) {
 template <class V>
 GATEWISE_INLINE void store(Scalar<V>* to, V v) {
     __builtin_memcpy(to, &v, sizeof v);
+}
+
+// As many elements as F64 has.
+GATEWISE_INLINE F64 load_as_double(const double* from) { return load<F64>(from); }
+GATEWISE_INLINE F64 load_as_double(const float* from) {
+    float __attribute__((vector_size(kVectorBytes / 2))) v;
+    __builtin_memcpy(&v, from, sizeof v);
+    return __builtin_convertvector(v, F64);
 }
 
 // The first `count` elements, count < kLanes<V>; the other lanes are zero. Masked instructions where there are any: memcpy of an unknown size
