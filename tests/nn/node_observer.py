@@ -5,13 +5,12 @@ from __future__ import annotations
 from torch.nn import RNNBase
 
 from gatewise.nn.composite import Run
+from gatewise.nn.observe import Observer
 from gatewise.nn.recorded_gradients import NodeGradients
 
 
-class NodeObserver:
+class NodeObserver(Observer):
     """Collects the gradients at the nodes of each call."""
-
-    on_native = None
 
     def __init__(self, seen: list[NodeGradients]) -> None:
         self.seen = seen

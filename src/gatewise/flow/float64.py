@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gatewise.flow.given import require_model
 from gatewise.flow.joined_calls import join_calls
 from gatewise.nn.composite import Run
-from gatewise.nn.observe import observed, recurrent_layers
+from gatewise.nn.observe import Observer, observed, recurrent_layers
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,11 @@ def _run_copy(model: Module, inputs: Any, *, is_float64: bool, needs_graph: bool
 
 
 @dataclass(frozen=True, eq=False)
-class _Collector:
+class _Collector(Observer):
     """Keeps every call of one layer, with its nodes."""
 
     name: str
     calls: dict[str, list[Run]]
-    on_native: ClassVar[None] = None
 
     def on_run(self, layer: RNNBase, run: Run) -> None:
         """See `Observer`."""

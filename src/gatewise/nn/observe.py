@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from threading import RLock
 from types import MethodType, TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.nn import Module, RNNBase
@@ -24,29 +24,26 @@ from gatewise.nn.weights import num_directions
 Target = TypeVar("Target")
 
 
-class OnNative(Protocol):
-    """What an observer does with calls that the native path can compute."""
-
-    @property
-    def wants_values(self) -> bool:
-        """Whether gates and cell states are wanted."""
-
-    def begin(self, num_rows: int) -> TotalGradients | None:
-        """Return where backward puts the total gradients of a call that comes, with L*D."""
-
-    def end(self, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
-        """Take what the call computed."""
-
-
-class Observer(Protocol):
-    """Somebody who watches one layer; compared by identity."""
-
-    @property
-    def on_native(self) -> OnNative | None:
-        """What takes calls of the native path; None wants every node, and with it the composite path."""
+class Observer:
+    """Somebody who watches one layer, and wants every node of its calls; compared by identity."""
 
     def on_run(self, layer: RNNBase, run: Run) -> None:
         """Take a call of the composite path."""
+        raise NotImplementedError
+
+
+class NativeObserver(Observer):
+    """An observer who can do with what the native path hands out."""
+
+    wants_values: bool  # gates and cell states
+
+    def begin(self, num_rows: int) -> TotalGradients | None:
+        """Return where backward puts the total gradients of a call that comes, with L*D."""
+        raise NotImplementedError
+
+    def end(self, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
+        """Take what the call computed."""
+        raise NotImplementedError
 
 
 _lock = RLock()  # of who watches what; the collector may end a recording while another begins
@@ -148,16 +145,16 @@ def _run_observed(
     layer: RNNBase, observers: list[Observer], arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> Any:
     call = read_given_call(layer, arguments, keywords)
-    on_native: list[OnNative] = []
+    native: list[NativeObserver] = []
     for observer in observers:
-        if observer.on_native is not None:
-            on_native.append(observer.on_native)
-    is_native = len(on_native) == len(observers) and choose_path(call) == "native"
+        if isinstance(observer, NativeObserver):
+            native.append(observer)
+    is_native = len(native) == len(observers) and choose_path(call) == "native"
     if isinstance(layer, RecurrentLayer):
         layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
     if torch.is_grad_enabled() and not (is_native and _reaches_every_state(layer, call)):
         call = _with_differentiable_start(call)
-    run = _run_native(layer, call, on_native) if is_native else _run_composite(layer, call, observers)
+    run = _run_native(layer, call, native) if is_native else _run_composite(layer, call, observers)
     return hand_back(call, run.output, run.final)
 
 
@@ -167,15 +164,19 @@ def _call_outside_graphs() -> Callable[..., Any]:
     return disabled
 
 
-def _run_native(layer: RNNBase, call: Call, observers: list[OnNative]) -> NativeRun:
+def _run_native(layer: RNNBase, call: Call, observers: list[NativeObserver]) -> NativeRun:
     tracing: Tracing = "none"
-    totals: list[TotalGradients | None] = []
+    begun: list[tuple[NativeObserver, TotalGradients | None]] = []
+    totals: list[TotalGradients] = []
     for observer in observers:
-        totals.append(observer.begin(call.form.num_rows))
+        total = observer.begin(call.form.num_rows)
+        begun.append((observer, total))
+        if total is not None:
+            totals.append(total)
         if observer.wants_values:
             tracing = "values"
-    run = run_native(layer, call, tracing=tracing, totals=tuple([total for total in totals if total is not None]))
-    for observer, total in zip(observers, totals, strict=True):
+    run = run_native(layer, call, tracing=tracing, totals=tuple(totals))
+    for observer, total in begun:
         observer.end(layer, run, total)
     return run
 

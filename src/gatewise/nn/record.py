@@ -16,7 +16,7 @@ from torch.nn import Module, RNNBase
 
 from gatewise.nn.composite import Run
 from gatewise.nn.native import NativeRun, TotalGradients
-from gatewise.nn.observe import OnNative, observed, recurrent_layers
+from gatewise.nn.observe import NativeObserver, observed, recurrent_layers
 from gatewise.nn.recorded_gradients import KernelGradients, NodeGradients, RecordedGradients
 from gatewise.nn.recorded_values import RecordedValues
 from gatewise.nn.trace import Trace, trace_of_composite
@@ -202,16 +202,11 @@ def record(
     return observed(watched, Recording(calls, skipped))
 
 
-class _Recorder:
+class _Recorder(NativeObserver):
     """Puts every call of one layer into a list."""
 
     def __init__(self, calls: list[RecordedCall], gates: bool, gradients: bool | Literal["norms"]) -> None:
         self._calls, self.wants_values, self._gradients = calls, gates, gradients
-
-    @property
-    def on_native(self) -> OnNative:
-        """See `Observer`."""
-        return self
 
     def on_run(self, layer: RNNBase, run: Run) -> None:
         """See `Observer`."""
@@ -221,11 +216,11 @@ class _Recorder:
         self._calls.append(RecordedCall(make_trace, gradients))
 
     def begin(self, num_rows: int) -> TotalGradients | None:
-        """See `OnNative`."""
+        """See `NativeObserver`."""
         return TotalGradients(num_rows, self._gradients == "norms") if self._gradients else None
 
     def end(self, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
-        """See `OnNative`."""
+        """See `NativeObserver`."""
         make_trace = RecordedValues(layer, run).trace if self.wants_values else None
         gradients = None if totals is None else KernelGradients(run, totals)
         self._calls.append(RecordedCall(make_trace, gradients))

@@ -35,8 +35,8 @@ class RecordedValues:
             self._layers[-1] = LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)
         output = self._layers[-1].output
         self._call = run.call.detached(output)
-        self._weights = in_one_list(run.call.weights)
-        self._output_version, *self._weight_versions = versions_of([output, *self._weights])
+        self._weights = run.call.weights
+        self._output_version, *self._weight_versions = versions_of([output], *self._weights)
 
     def trace(self) -> Trace:
         """Return them in the form of a trace, a copy of its own where the caller has them too.
@@ -50,7 +50,7 @@ class RecordedValues:
         with torch.inference_mode(False):  # what is made in that mode can never take part in a gradient
             layers = [*self._layers[:-1], LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)]
             rows = values_of_native(layers, self._call, equations_of(self._layer), num_directions(self._layer))
-            weights = TracedWeights.of_versions(self._layer, self._weights, self._weight_versions)
+            weights = TracedWeights.of_versions(self._layer, in_one_list(self._weights), self._weight_versions)
             return collect(self._layer, self._call, layers[-1].output, self._final(rows), rows, weights)
 
     def _check_unchanged(self) -> None:

@@ -177,12 +177,18 @@ class TracedWeights(NamedTuple):
         return names_of_row(row, self.num_directions, self.has_bias, self.has_projection)
 
 
-def versions_of(tensors: Sequence[Tensor]) -> list[int | None]:
-    """Return autograd's counts of the changes made in place, None where it keeps none."""
-    try:
-        return [tensor._version for tensor in tensors]
-    except RuntimeError:  # some are of inference mode; asking first would take twice as long
-        return [None if tensor.is_inference() else tensor._version for tensor in tensors]
+def versions_of(*rows: Sequence[Tensor]) -> list[int | None]:
+    """Return autograd's counts of the changes made in place to the tensors of some rows, None where it keeps none."""
+    versions: list[int | None] = []
+    for row in rows:
+        for tensor in row:
+            try:
+                versions.append(tensor._version)
+            except RuntimeError:
+                if not tensor.is_inference():  # asking first would take twice as long
+                    raise
+                versions.append(None)
+    return versions
 
 
 def trace_of_composite(layer: RNNBase, run: Run) -> Trace:

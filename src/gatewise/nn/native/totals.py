@@ -51,10 +51,10 @@ class TotalGradients:
             raise RuntimeError(
                 "a recording made with gradients='norms' cannot follow create_graph; record with gradients=True"
             )
-        if hidden is not None:
-            self._hidden[row] = _sum(self._hidden[row], hidden)
-        if cell is not None:
-            self._cell[row] = _sum(self._cell[row], cell)
+        for rows, gradient in ((self._hidden, hidden), (self._cell, cell)):
+            before = rows[row]
+            if gradient is not None:
+                rows[row] = gradient if before is None else _as_tensor(before) + _as_tensor(gradient)
 
     def add_norms(self, row: int, hidden: object, cell: object) -> None:
         """Take the norms of the only backward pass.
@@ -74,10 +74,6 @@ class TotalGradients:
     def __getstate__(self) -> dict[str, Any]:
         """Return what is copied or pickled: tensors."""
         return {**self.__dict__, "_hidden": _without_gaps(self.hidden), "_cell": _without_gaps(self.cell)}
-
-
-def _sum(before: object, gradient: object) -> object:
-    return gradient if before is None else _as_tensor(before) + _as_tensor(gradient)
 
 
 def _without_gaps(rows: list[Tensor | None]) -> list[Tensor | None]:
