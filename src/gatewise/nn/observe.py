@@ -25,7 +25,10 @@ Target = TypeVar("Target")
 
 
 class Observer:
-    """Somebody who watches one layer, and wants every node of its calls; compared by identity."""
+    """Somebody who watches one layer; compared by identity.
+
+    Unless it is a `NativeObserver` it needs every node, and with it the composite path.
+    """
 
     def on_run(self, layer: RNNBase, run: Run) -> None:
         """Take a call of the composite path."""
