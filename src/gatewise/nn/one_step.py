@@ -14,7 +14,7 @@ from gatewise.cells import State
 from gatewise.nn.call import Call
 from gatewise.nn.form import form_of
 from gatewise.nn.paths import Path, choose_path, run
-from gatewise.nn.weights import given_weights
+from gatewise.nn.weights import named_weights
 
 
 class RecurrentCell(RNNCellBase):
@@ -97,8 +97,9 @@ def _one_step(cell: RecurrentCell, inputs: Tensor, previous: State) -> State:
     """Compute one step for x (N, I) from states (N, H)."""
     layer = cast(RNNBase, _AsLayer(cell))
     given = previous.map(lambda state: state.unsqueeze(0))
-    weights = [given_weights(layer, 0)]
-    call = Call(inputs.unsqueeze(0), given, form_of(layer), weights, None, True, is_batch_first=False, packed=None)
+    form = form_of(layer)
+    weights = [named_weights(layer, form.weight_names[0])]
+    call = Call(inputs.unsqueeze(0), given, form, weights, None, True, is_batch_first=False, packed=None)
     cell.path = choose_path(call)
     if cell.path != "torch":
         return run(cell.path, layer, call)[1].map(lambda state: state.squeeze(0))
