@@ -24,7 +24,7 @@ struct ThroughTimeKernel {
             dh = rounded_up(zeros + zeros_of(of), kAlign);                            // [sequences,P]
             dc = rounded_up(dh + sequences * of.P, kAlign);                           // [sequences,H]
             m = rounded_up(dc + (C::kHasCellState ? sequences * of.H : 0), kAlign);   // dL/d(o * tanh(c_t)) [sequences,H], if it is projected
-            dc_t = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);  // a row of dL/dc_t [H]
+            dc_t = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);  // a row of dL/dc_t [H], in whole vectors
             norms = rounded_up(dc_t + (C::kHasCellState ? of.H : 0), kAlign);           // of two steps, over a part of the units [2,2,sequences]
             const std::ptrdiff_t norms_size = division.shares_units ? 4 * sequences * std::ptrdiff_t{sizeof(double)} / std::ptrdiff_t{sizeof(S)} : 0;
             this->divide(W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0), norms + norms_size, division.parts,
@@ -147,7 +147,7 @@ struct ThroughTimeKernel {
         const S* const dh = call.size.has_projection ? row.dm : row.dh;
         for (std::ptrdiff_t u = units.begin; u < units.end; u += kLanes<V>) {
             const V dc = C::backward(row, load_upto<V>(dh, u, H), u, H);
-            if (is_wanted) store_upto(dc_t, dc, u, H);
+            if (is_wanted) store(dc_t + u, dc);
         }
         if (C::kHasCellState && call.dc.data) record(dc_t, units, H, call.dc, row.number);
         if (C::kHasCellState && row.dc_norm) *row.dc_norm = norm(dc_t + units.begin, units.end - units.begin);
