@@ -8,6 +8,7 @@ import io
 import pickle
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -175,6 +176,20 @@ def test_layer_is_rnn_base_with_the_options_of_torch(kind: dict[str, str]) -> No
     assert repr(ours) == repr(theirs)
     names = list(inspect.signature(ours.forward).parameters)
     assert names == ["input", "hx", "lengths"]
+
+
+def test_sizes_may_be_integers_of_numpy() -> None:
+    sizes = {"num_layers": np.int64(2), "proj_size": np.int64(3)}
+    theirs, ours = torch.nn.LSTM(4, 8, **sizes), gw.nn.LSTM(4, 8, **sizes)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(5, 2, 4)
+    with gw.record(ours) as recording:
+        output = ours(x)[0]
+        output.sum().backward()
+    theirs(x)[0].sum().backward()
+    assert_close(output, theirs(x)[0], "output")
+    assert_close(ours.weight_hr_l0.grad, theirs.weight_hr_l0.grad, "gradient", "weight_hr_l0")
+    assert recording[""].hidden_gradient.shape == (2, 5, 2, 3)
 
 
 def test_positional_options_mean_what_they_mean_in_torch() -> None:

@@ -41,7 +41,7 @@ class Form(NamedTuple):
 @cache
 def kind_of(mode: str, num_directions: int, has_bias: bool, hidden_size: int, proj_size: int) -> Kind:
     """Return the kind of a layer of these sizes."""
-    equations = equations_of_mode(mode)
+    equations, proj_size = equations_of_mode(mode), int(proj_size)  # torch takes numpy's integers, which are no int
     return Kind(
         mode,
         equations,

@@ -85,5 +85,7 @@ def in_one_list(rows: list[list[Tensor]]) -> list[Tensor]:
 def names_of_row(index: int, directions: int, has_bias: bool, has_projection: bool) -> tuple[str, ...]:
     """Return the names of the weights of row `index` on the L*D axis that there are, in torch's order."""
     suffix = parameter_suffix(index, directions)
-    kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * has_bias + ["weight_hr"] * has_projection
+    biases = ["bias_ih", "bias_hh"] if has_bias else []
+    projection = ["weight_hr"] if has_projection else []
+    kinds = ["weight_ih", "weight_hh", *biases, *projection]
     return tuple(f"{kind}_{suffix}" for kind in kinds)
