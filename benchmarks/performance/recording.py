@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
+from typing import Literal
+
+from torch.nn import Module
 
 import gatewise as gw
 from gatewise.bench import Claim, Contestant, LayerPair, Point, alternate
@@ -14,30 +17,38 @@ LONG_S = 3e-3  # from here on a share is asked for, below a difference
 RATIOS = {"norms": 1.05, "everything": 1.20}
 DIFFERENCE_S = 50e-6
 
+Step = Callable[[], Recording]
+
+
+def recorded(step: Callable[[], object], layer: Module, gates: bool, gradients: bool | Literal["norms"]) -> Step:
+    """Return the step within a recording, one function as a loop's own lines would be."""
+
+    def run() -> Recording:
+        with gw.record(layer, gates=gates, gradients=gradients) as recording:
+            step()
+        return recording
+
+    return run
+
+
+def read(step: Step, has_trace: bool) -> Callable[[], object]:
+    def run() -> object:
+        recording = step()[""]
+        return recording.hidden_gradient_norm, recording.trace if has_trace else None
+
+    return run
+
 
 def measure(part: Part) -> Iterator[Point]:
     for size in part.sizes:
         pair = LayerPair(part.cell, size)
         plain = pair.contestants("training")[1].run  # checked against torch.nn
-
-        def recorded(run: Callable[[], object] = plain, pair: LayerPair = pair, **options: object) -> object:
-            with gw.record(pair.ours, **options) as recording:
-                run()
-            return recording
-
-        def read(recorded: Callable[..., Recording] = recorded, **options: object) -> object:
-            recording = recorded(**options)[""]
-            return recording.hidden_gradient_norm, recording.trace if options["gates"] else None
-
-        norms, everything = {"gates": False, "gradients": "norms"}, {"gates": True, "gradients": True}
-        contestants = [
-            Contestant("plain", plain),
-            Contestant("norms", lambda recorded=recorded, options=norms: recorded(**options)),
-            Contestant("everything", lambda recorded=recorded, options=everything: recorded(**options)),
-        ]
+        norms = recorded(plain, pair.ours, gates=False, gradients="norms")
+        everything = recorded(plain, pair.ours, gates=True, gradients=True)
+        contestants = [Contestant("plain", plain), Contestant("norms", norms), Contestant("everything", everything)]
         readers = [
-            Contestant("norms, read", lambda read=read, options=norms: read(**options)),
-            Contestant("everything, read", lambda read=read, options=everything: read(**options)),
+            Contestant("norms, read", read(norms, has_trace=False)),
+            Contestant("everything, read", read(everything, has_trace=True)),
         ]
         # Apart: reading calls much of torch, and the next step of whoever comes then finds other things in the caches.
         samples = alternate(contestants, part.pace_of_steps) | alternate(readers, part.pace_of_steps)
