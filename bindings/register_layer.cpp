@@ -2,8 +2,10 @@
 #include <nanobind/nanobind.h>
 
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "layer.hpp"
 #include "levels.hpp"
@@ -80,9 +82,9 @@ Strided<T> rows_of(const Tensor& tensor, Stride column = 0) {  // (T, N, *), pac
 
 // Rows of an array that a direction has to itself, (T, N, *) or packed (R, *); steps follow each other without a gap.
 template <class T>
-Rows<T> own_rows_of(const Tensor& tensor) {
-    if (tensor.data == nullptr) return {nullptr, 0};
-    require_rank(tensor, 2);
+Rows<T> own_rows_of(const RowMemory* memory) {
+    if (memory == nullptr) return {nullptr, 0};
+    const Tensor& tensor = memory->tensor();
     return {tensor.begin<T>(), tensor.strides[tensor.rank - 2]};
 }
 
@@ -116,11 +118,20 @@ void forward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, c
     });
 }
 
-void backward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, const Tensor& dy, const Tensor& dh_n, const Tensor& dc_n,
-              const Tensor& dkept, const Tensor& x, const Tensor& h_0, const Tensor& c_0, const Tensor& W_ih, const Tensor& W_hh,
-              const Tensor& W_hr, const Tensor& y, const Tensor& kept, const Tensor& dx, const Tensor& dh_0, const Tensor& dc_0,
-              const Tensor& dW_ih, const Tensor& dW_hh, const Tensor& db_ih, const Tensor& db_hh, const Written& dh, const Written& dc,
-              const Written& dh_norm, const Written& dc_norm, const Tensor& work) {
+using HandedOut = nb::typed<nb::tuple, nb::object, nb::object, nb::object, nb::object>;  // dh, dc, dh_norm, dc_norm
+
+HandedOut backward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, const Tensor& dy, const Tensor& dh_n, const Tensor& dc_n,
+                   const Tensor& dkept, const Tensor& x, const Tensor& h_0, const Tensor& c_0, const Tensor& W_ih, const Tensor& W_hh,
+                   const Tensor& W_hr, const Tensor& y, const Tensor& kept, const Tensor& dx, const Tensor& dh_0, const Tensor& dc_0,
+                   const Tensor& dW_ih, const Tensor& dW_hh, const Tensor& db_ih, const Tensor& db_hh, bool wants_dh, bool wants_dc,
+                   bool wants_norms, const Tensor& work) {
+    require_rank(y, 2);
+    const auto memory = [&](bool is_wanted, Stride columns, bool is_double) {
+        return is_wanted ? std::make_unique<RowMemory>(y, columns, is_double) : nullptr;
+    };
+    const bool has_cell_state = layer.cell == Cell::lstm;
+    auto dh = memory(wants_dh, layer.size.P, layer.is_double), dc = memory(wants_dc && has_cell_state, layer.size.H, layer.is_double);
+    auto dh_norm = memory(wants_norms, 0, true), dc_norm = memory(wants_norms && has_cell_state, 0, true);
     // The gradient of a sum is expanded: one number is every column.
     const bool is_expanded = dy.data != nullptr && dy.rank > 0 && dy.strides[dy.rank - 1] == 0;
     by_type(layer, [&]<class T>(T) {
@@ -148,16 +159,18 @@ void backward(const Layer& layer, const Tensor& lengths, const Tensor& offsets, 
             .dW_hh = dW_hh.begin<T>(),
             .db_ih = db_ih.begin<T>(),
             .db_hh = db_hh.begin<T>(),
-            .dh = own_rows_of<T>(dh),
-            .dc = own_rows_of<T>(dc),
-            .dh_norm = dh_norm.begin<double>(),
-            .dc_norm = dc_norm.begin<double>(),
+            .dh = own_rows_of<T>(dh.get()),
+            .dc = own_rows_of<T>(dc.get()),
+            .dh_norm = dh_norm ? dh_norm->tensor().begin<double>() : nullptr,
+            .dc_norm = dc_norm ? dc_norm->tensor().begin<double>() : nullptr,
             .work = work.begin<T>(),
             .da = nullptr,
         };
         const nb::gil_scoped_release released;
         run_backward(kernels(), layer.cell, call, layer.division);
     });
+    return HandedOut(
+        nb::make_tuple(handed_out(std::move(dh)), handed_out(std::move(dc)), handed_out(std::move(dh_norm)), handed_out(std::move(dc_norm))));
 }
 
 }  // namespace
@@ -176,8 +189,10 @@ void register_layer(nb::module_& module) {
              "All steps; native/recurrent.hpp says what each tensor is.")
         .def("backward", &backward, "lengths"_a.none(), "offsets"_a.none(), "dy"_a.none(), "dh_n"_a.none(), "dc_n"_a.none(), "dkept"_a.none(),
              "x"_a, "h_0"_a.none(), "c_0"_a.none(), "W_ih"_a, "W_hh"_a, "W_hr"_a.none(), "y"_a, "kept"_a.none(), "dx"_a.none(),
-             "dh_0"_a.none(), "dc_0"_a.none(), "dW_ih"_a.none(), "dW_hh"_a.none(), "db_ih"_a.none(), "db_hh"_a.none(), "dh"_a.none(),
-             "dc"_a.none(), "dh_norm"_a.none(), "dc_norm"_a.none(), "work"_a, "All gradients; native/recurrent.hpp says what each tensor is.");
+             "dh_0"_a.none(), "dc_0"_a.none(), "dW_ih"_a.none(), "dW_hh"_a.none(), "db_ih"_a.none(), "db_hh"_a.none(), "wants_dh"_a,
+             "wants_dc"_a, "wants_norms"_a, "work"_a,
+             "All gradients; native/recurrent.hpp says what each tensor is. Returns memory of dL/dh_t, dL/dc_t and their\n"
+             "norms, None for what is not wanted.");
 }
 
 }  // namespace gatewise::bindings

@@ -5,8 +5,6 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
-#include <string>
 
 #include "register.hpp"
 #include "row_memory.hpp"
@@ -17,21 +15,16 @@ using namespace nb::literals;
 namespace gatewise::bindings {
 namespace {
 
+constexpr const char* kCapsule = "gatewise.RowMemory";
+
 // Columns from row to row: whole cache lines, which the kernels can write past the caches, if they are not much more than the columns.
 std::ptrdiff_t stride_of(std::ptrdiff_t columns, std::ptrdiff_t line) {
     const std::ptrdiff_t lines = (columns + line - 1) / line * line;
     return lines <= columns + columns / 2 ? lines : columns;
 }
 
-nb::capsule row_memory(const Tensor& like, std::ptrdiff_t columns, bool is_double) {
-    auto memory = std::make_unique<RowMemory>(like, columns, is_double);
-    nb::capsule capsule(memory.get(), RowMemory::kName, [](void* of) noexcept { delete static_cast<RowMemory*>(of); });
-    memory.release();
-    return capsule;
-}
-
 nb::object tensor_of(const nb::capsule& capsule) {
-    const auto& memory = *static_cast<const RowMemory*>(capsule.data(RowMemory::kName));
+    const auto& memory = *static_cast<const RowMemory*>(capsule.data(kCapsule));
     const Tensor& tensor = memory.tensor();
     std::array<std::size_t, 3> shape{};
     std::array<std::int64_t, 3> strides{};
@@ -44,8 +37,6 @@ nb::object tensor_of(const nb::capsule& capsule) {
 }  // namespace
 
 RowMemory::RowMemory(const Tensor& like, std::ptrdiff_t columns, bool is_double) : is_double_(is_double) {
-    if (columns < 0) throw std::invalid_argument("columns must be at least 0, got " + std::to_string(columns));
-    if (like.rank < 2) throw std::invalid_argument("expected 2 axes or more, got " + std::to_string(like.rank));
     tensor_.rank = like.rank - (columns == 0);
     std::copy_n(like.shape.begin(), like.rank - 1, tensor_.shape.begin());
     const std::size_t element = is_double ? sizeof(double) : sizeof(float);
@@ -63,13 +54,16 @@ RowMemory::RowMemory(const Tensor& like, std::ptrdiff_t columns, bool is_double)
     tensor_.data = memory_.get();
 }
 
+nb::object handed_out(std::unique_ptr<RowMemory> memory) {
+    if (memory == nullptr) return nb::none();
+    nb::capsule capsule(memory.get(), kCapsule, [](void* of) noexcept { delete static_cast<RowMemory*>(of); });
+    memory.release();
+    return capsule;
+}
+
 void register_memory(nb::module_& module) {
-    module.def("row_memory", &row_memory, "like"_a, "columns"_a, "is_double"_a,
-               nb::sig("def row_memory(like: torch.Tensor, columns: int, is_double: bool) -> object"),
-               "Memory for what a kernel writes at every row of a call, not set to anything, in a capsule. As many rows as `like` (T, N, *) or (R, *)\n"
-               "has; columns: 0 for one number a row and no such axis.");
     module.def("tensor_of", &tensor_of, "memory"_a, nb::sig("def tensor_of(memory: object) -> torch.Tensor"),
-               "Row memory as a tensor, which keeps it alive.");
+               "What a backward handed out, as a tensor, which keeps it alive.");
 }
 
 }  // namespace gatewise::bindings

@@ -1,6 +1,8 @@
 // Memory for what a kernel hands out at every row of a call: a tensor of it is made only where somebody reads it.
 #pragma once
 
+#include <nanobind/nanobind.h>
+
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -9,13 +11,9 @@
 
 namespace gatewise::bindings {
 
-// Python has it in a capsule: torch never lets go of what its nodes hold when the interpreter ends, and of instances of a class nanobind would
-// report that they leaked.
 class RowMemory {
 public:
-    static constexpr const char* kName = "gatewise.RowMemory";
-
-    // As many rows as `like` (T, N, *) or (R, *) has, of so many columns; of 0, one number a row and no such axis.
+    // As many rows as `like` (T, N, *) or (R, *) has, of so many columns, at least 0; of 0, one number a row and no such axis.
     RowMemory(const Tensor& like, std::ptrdiff_t columns, bool is_double);
 
     const Tensor& tensor() const { return tensor_; }
@@ -33,19 +31,8 @@ private:
     bool is_double_;
 };
 
-// A tensor or row memory, as the argument of a function that writes it.
-struct Written : Tensor {};
+// In a capsule, None for none: torch never lets go of what its nodes hold when the interpreter ends, and of instances of a class nanobind would
+// report that they leaked.
+nanobind::object handed_out(std::unique_ptr<RowMemory> memory);
 
 }  // namespace gatewise::bindings
-
-template <>
-struct nanobind::detail::type_caster<gatewise::bindings::Written> {
-    NB_TYPE_CASTER(gatewise::bindings::Written, const_name("torch.Tensor | object"))
-
-    bool from_python(handle object, std::uint32_t, cleanup_list*) noexcept {
-        using gatewise::bindings::RowMemory;
-        if (!PyCapsule_IsValid(object.ptr(), RowMemory::kName)) return gatewise::bindings::read_tensor(object, value);
-        value = {static_cast<const RowMemory*>(PyCapsule_GetPointer(object.ptr(), RowMemory::kName))->tensor()};
-        return true;
-    }
-};

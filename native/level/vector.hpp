@@ -20,10 +20,13 @@
 
 #define GATEWISE_INLINE [[gnu::always_inline]] inline
 
+// Intrinsics of AVX-512 stand below with a mask (maskz) even where all lanes are wanted: the plain ones leave an operand undefined, and GCC 12
+// warns of it.
+
 namespace gatewise::GATEWISE_LEVEL {
 
 #if defined(__AVX512F__)
-inline constexpr std::ptrdiff_t kVectorBytes = 64;  // maskz with all lanes below: the plain forms leave an operand undefined, and GCC 12 warns of it
+inline constexpr std::ptrdiff_t kVectorBytes = 64;
 #elif defined(__AVX2__) && defined(__FMA__)
 inline constexpr std::ptrdiff_t kVectorBytes = 32;
 #elif defined(__ARM_NEON)

@@ -64,14 +64,8 @@ def max_ulp(function: str, dtype: str) -> float:
     The largest error of a function, in units in the last place of the exact result, over all finite inputs.
     """
 
-def row_memory(like: torch.Tensor, columns: int, is_double: bool) -> object:
-    """
-    Memory for what a kernel writes at every row of a call, not set to anything, in a capsule. As many rows as `like` (T, N, *) or (R, *)
-    has; columns: 0 for one number a row and no such axis.
-    """
-
 def tensor_of(memory: object) -> torch.Tensor:
-    """Row memory as a tensor, which keeps it alive."""
+    """What a backward handed out, as a tensor, which keeps it alive."""
 
 class Layer:
     """
@@ -99,8 +93,11 @@ class Layer:
     def forward(self, lengths: torch.Tensor | None, offsets: torch.Tensor | None, x: torch.Tensor, h_0: torch.Tensor | None, c_0: torch.Tensor | None, W_ih: torch.Tensor, W_hh: torch.Tensor, b_ih: torch.Tensor | None, b_hh: torch.Tensor | None, W_hr: torch.Tensor | None, y: torch.Tensor, h_n: torch.Tensor, c_n: torch.Tensor | None, kept: torch.Tensor | None, work: torch.Tensor) -> None:
         """All steps; native/recurrent.hpp says what each tensor is."""
 
-    def backward(self, lengths: torch.Tensor | None, offsets: torch.Tensor | None, dy: torch.Tensor | None, dh_n: torch.Tensor | None, dc_n: torch.Tensor | None, dkept: torch.Tensor | None, x: torch.Tensor, h_0: torch.Tensor | None, c_0: torch.Tensor | None, W_ih: torch.Tensor, W_hh: torch.Tensor, W_hr: torch.Tensor | None, y: torch.Tensor, kept: torch.Tensor | None, dx: torch.Tensor | None, dh_0: torch.Tensor | None, dc_0: torch.Tensor | None, dW_ih: torch.Tensor | None, dW_hh: torch.Tensor | None, db_ih: torch.Tensor | None, db_hh: torch.Tensor | None, dh: torch.Tensor | object | None, dc: torch.Tensor | object | None, dh_norm: torch.Tensor | object | None, dc_norm: torch.Tensor | object | None, work: torch.Tensor) -> None:
-        """All gradients; native/recurrent.hpp says what each tensor is."""
+    def backward(self, lengths: torch.Tensor | None, offsets: torch.Tensor | None, dy: torch.Tensor | None, dh_n: torch.Tensor | None, dc_n: torch.Tensor | None, dkept: torch.Tensor | None, x: torch.Tensor, h_0: torch.Tensor | None, c_0: torch.Tensor | None, W_ih: torch.Tensor, W_hh: torch.Tensor, W_hr: torch.Tensor | None, y: torch.Tensor, kept: torch.Tensor | None, dx: torch.Tensor | None, dh_0: torch.Tensor | None, dc_0: torch.Tensor | None, dW_ih: torch.Tensor | None, dW_hh: torch.Tensor | None, db_ih: torch.Tensor | None, db_hh: torch.Tensor | None, wants_dh: bool, wants_dc: bool, wants_norms: bool, work: torch.Tensor) -> tuple[object, object, object, object]:
+        """
+        All gradients; native/recurrent.hpp says what each tensor is. Returns memory of dL/dh_t, dL/dc_t and their
+        norms, None for what is not wanted.
+        """
 
 class Stream32:
     """

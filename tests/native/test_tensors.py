@@ -87,6 +87,8 @@ def test_tensor_without_memory_is_refused() -> None:
 def test_tensor_with_too_few_axes_is_refused() -> None:
     with pytest.raises(ValueError, match="expected 2 axes or more, got 1"):
         run_second_direction(lambda tensor: tensor, x=torch.zeros(INPUTS, dtype=torch.float64))
+    with pytest.raises(ValueError, match="expected 2 axes or more, got 1"):
+        run_second_direction(lambda tensor: tensor, y=torch.zeros(UNITS, dtype=torch.float64))
     with pytest.raises(ValueError, match="expected 3 axes or more, got 2"):
         run_second_direction(lambda tensor: tensor, h_0=torch.zeros(SEQUENCES, UNITS, dtype=torch.float64))
 

@@ -5,7 +5,7 @@
 import torch  # noqa: F401
 
 import gatewise._core as _core
-from gatewise._core import row_memory, tensor_of
+from gatewise._core import tensor_of
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
 from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients, direction_kernel
 from gatewise._native.stream import make_stream
@@ -28,7 +28,6 @@ __all__ = [
     "make_stream",
     "max_ulp",
     "num_threads",
-    "row_memory",
     "serial_in_forked_child",
     "sigmoid",
     "tanh",

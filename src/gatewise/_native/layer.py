@@ -32,6 +32,12 @@ class StepShape(NamedTuple):
     offsets: Tensor | None = None  # (T,) int64 for a packed batch: the row of each step's first sequence
 
 
+# The total gradients dL/dh_t (rows, P) and dL/dc_t (rows, H), then their Euclidean norms (rows,) in float64, as memory
+# of which `tensor_of` makes a tensor, perhaps with gaps between its rows: that takes 10 us between two kernels, and
+# perhaps nobody reads it.
+Totals = tuple[object, object, object, object]
+
+
 class WeightGradients(NamedTuple):
     """Where the gradients of one direction's weights go; None where they are not wanted."""
 
@@ -124,9 +130,11 @@ class DirectionKernel:
         input_gradient: Tensor | None,
         initial_gradients: Initial,
         weight_gradients: WeightGradients,
-        totals: tuple[object, object] = (None, None),
-        norms: tuple[object, object] = (None, None),
-    ) -> None:
+        *,
+        wants_hidden: bool = False,
+        wants_cell: bool = False,
+        wants_norms: bool = False,
+    ) -> Totals:
         """Compute the gradients that are wanted.
 
         Parameters
@@ -146,15 +154,17 @@ class DirectionKernel:
             Written.
         weight_gradients : WeightGradients
             Written.
-        totals : ((rows, P), (rows, H)), optional
-            Written: the total gradients dL/dh_t and dL/dc_t, zero past each sequence's end. Tensors or row memory;
-            where rows begin on whole cache lines, up to the end of their last.
-        norms : ((rows,), (rows,)) float64, optional
-            Written: their Euclidean norms.
+        wants_hidden, wants_cell, wants_norms : bool
+            Of the total gradients, those of h_t, those of c_t, and the norms of both.
+
+        Returns
+        -------
+        Totals
+            None for what is not wanted, and where there is no cell state; zero past each sequence's end.
         """
         w_ih, w_hh, w_hr = weights
         work = workspace(self._backward_work, self._dtype)
-        self._core.backward(
+        return self._core.backward(
             shape.lengths,
             shape.offsets,
             *cotangents,
@@ -169,8 +179,9 @@ class DirectionKernel:
             input_gradient,
             *initial_gradients,
             *weight_gradients,
-            *totals,
-            *norms,
+            wants_hidden,
+            wants_cell,
+            wants_norms,
             work,
         )
 

@@ -75,7 +75,8 @@ class _LayerFunction(Function):
         """Return the gradients of all arguments of forward."""
         plan: Plan = ctx.plan
         x, h_0, c_0, *rest = ctx.saved_tensors
-        flat, y, kept = tuple(rest[: plan.num_weights]), rest[plan.num_weights], rest[plan.num_weights + 1 :]
+        num_weights = plan.num_weights
+        flat, y, kept = tuple(rest[:num_weights]), rest[num_weights], rest[num_weights + 1 :]
         needed = ctx.needs_input_grad[2:]
         are_batched = _are_batched(cotangents)
         if are_batched and plan.totals:

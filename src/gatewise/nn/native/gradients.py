@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gatewise import _native
-from gatewise._native import WeightGradients, row_memory, tensor_of
+from gatewise._native import WeightGradients, tensor_of
 from gatewise.nn.native.plan import Plan
 
 _NOTHING_TO_DO = nullcontext()
@@ -62,6 +62,7 @@ def gradients(
     grad_initial = None if h_0 is None else _memory_like(h_0), None if c_0 is None else _memory_like(c_0)
     grad_x = _memory_like(x) if needs_x else None
     given = _given(cotangents)
+    are_norms_wanted = [total.are_norms_only for total in plan.totals]
     grad_weights: list[Tensor | None] = []
     per_direction = plan.kind.weights_per_direction
     for d in range(plan.kind.num_directions):
@@ -71,8 +72,7 @@ def gradients(
         of_weights = [
             _memory_like(weight) if needs[k] else None for k, weight in enumerate(weights[:4]) if weight is not None
         ]
-        totals = _Totals.wanted(plan, y)
-        kernel.backward(
+        hidden, cell, hidden_norm, cell_norm = kernel.backward(
             plan.shape,
             (given[0], given[1], given[2]),
             given[3 + d] if len(given) > 3 else None,
@@ -84,51 +84,20 @@ def gradients(
             grad_x,
             grad_initial,
             WeightGradients(*of_weights),
-            (totals.hidden, totals.cell),
-            (totals.hidden_norm, totals.cell_norm),
+            # The gradient of a projection is made of dL/dh_t too.
+            wants_hidden=False in are_norms_wanted or plan.kind.proj_size > 0,
+            wants_cell=False in are_norms_wanted,
+            wants_norms=True in are_norms_wanted,
         )
-        totals.hand_out(plan, d)
+        for total in plan.totals:
+            if total.are_norms_only:
+                total.add_norms(plan.first_row + d, hidden_norm, cell_norm)
+            else:
+                total.add(plan.first_row + d, hidden, cell)
         grad_weights += of_weights
         if plan.kind.proj_size:
-            grad_weights.append(_projection_gradient(plan, saved, d, totals.hidden) if needs[-1] else None)
+            grad_weights.append(_projection_gradient(plan, saved, d, hidden) if needs[-1] else None)
     return [grad_x, *grad_initial, *grad_weights]
-
-
-class _Totals(NamedTuple):
-    """Row memory for the total gradients of one direction, None for what nobody wants."""
-
-    hidden: object = None  # (rows, P)
-    cell: object = None  # (rows, H)
-    hidden_norm: object = None  # (rows,)
-    cell_norm: object = None  # (rows,)
-
-    @classmethod
-    def wanted(cls, plan: Plan, y: Tensor) -> _Totals:
-        """Return it for y (rows, D*P); the gradient of a projection is made of dL/dh_t too."""
-        if not (plan.totals or plan.kind.proj_size):
-            return _NO_TOTALS
-        has_cell_state = plan.kind.equations.has_cell_state
-        wants_all = wants_norms = False
-        for total in plan.totals:
-            wants_all, wants_norms = wants_all or not total.are_norms_only, wants_norms or total.are_norms_only
-        is_double = y.dtype == torch.float64
-        return cls(
-            row_memory(y, plan.kind.state_size, is_double) if wants_all or plan.kind.proj_size else None,
-            row_memory(y, plan.kind.hidden_size, is_double) if wants_all and has_cell_state else None,
-            row_memory(y, 0, is_double=True) if wants_norms else None,
-            row_memory(y, 0, is_double=True) if wants_norms and has_cell_state else None,
-        )
-
-    def hand_out(self, plan: Plan, d: int) -> None:
-        """Give those who wanted it what direction `d` wrote."""
-        for total in plan.totals:
-            if total.are_norms_only and self.hidden_norm is not None:
-                total.add_norms(plan.first_row + d, self.hidden_norm, self.cell_norm)
-            elif self.hidden is not None:
-                total.add(plan.first_row + d, self.hidden, self.cell)
-
-
-_NO_TOTALS = _Totals()
 
 
 def _given(cotangents: tuple[Tensor | None, ...]) -> list[Tensor | None]:
@@ -150,10 +119,8 @@ def _memory_like(tensor: Tensor) -> Tensor:
     return torch.empty_like(tensor, memory_format=torch.contiguous_format)
 
 
-def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: object) -> Tensor | None:
+def _projection_gradient(plan: Plan, saved: Saved, d: int, grad_h: object) -> Tensor:
     """Return dW_hr = sum over the rows of dh_t m_t^T, m = o * tanh(c_t)."""
-    if grad_h is None:
-        return None
     output_gate, cell = saved.kept[d][..., 3 * plan.kind.hidden_size :].chunk(2, dim=-1)
     m = output_gate * cell.tanh()
     return tensor_of(grad_h).reshape(-1, plan.kind.proj_size).t() @ m.reshape(-1, plan.kind.hidden_size)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gatewise._native import StepShape, WeightGradients
+from gatewise._native import StepShape, WeightGradients, tensor_of
 from gatewise.cells import State
 from gatewise.nn.call import Call
 from gatewise.nn.native.gradients import with_contiguous_rows
@@ -92,12 +92,10 @@ class NativeStates:
         self, d: int, grad_output: Tensor, grad_c_n: Tensor | None, grad_input: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Return dL/dh_t (T, N, P) and dL/dc_t (T, N, H); write the direction's part of dL/dx_t."""
-        plan, (_, c_0), y = self._plan, self._initial, self.output
+        plan, y = self._plan, self.output
         w_ih, w_hh, _, _, w_hr = plan.weights(self._weights, d)
-        rows, kernel = y.shape[:2], plan.kernel(d, y.dtype, self._inputs.shape[-1])
-        hidden = y.new_empty(*rows, plan.kind.state_size)
-        cell = None if c_0 is None else y.new_empty(*rows, plan.kind.hidden_size)
-        kernel.backward(
+        kernel = plan.kernel(d, y.dtype, self._inputs.shape[-1])
+        hidden, cell, _, _ = kernel.backward(
             plan.shape,
             (grad_output, None, None if grad_c_n is None else grad_c_n.contiguous()),
             None,
@@ -109,9 +107,10 @@ class NativeStates:
             grad_input,
             (None, None),
             WeightGradients(),
-            (hidden, cell),
+            wants_hidden=True,
+            wants_cell=True,
         )
-        return hidden, cell
+        return tensor_of(hidden), None if cell is None else tensor_of(cell)
 
     def _through_output(self, d: int, hidden: Tensor) -> Tensor:
         """Return the part of dL/dc_t that comes through h_t of the same step, for dL/dh_t (T, N, P)."""
