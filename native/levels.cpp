@@ -33,13 +33,13 @@ struct Level {
 
 // The features that tell a level from the one below. Asked one by one because Clang before 18 does not know the levels by name, nor F16C,
 // LZCNT and MOVBE, which every processor with AVX2, FMA and BMI2 has. The builtin also checks that the system saves the wide registers.
-#ifdef GATEWISE_HAS_X86_64_V3
-bool runs_x86_64_v3() {
+#ifdef __x86_64__
+[[maybe_unused]] bool runs_x86_64_v3() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
            __builtin_cpu_supports("bmi2");
 }
 
-bool runs_x86_64_v4() {
+[[maybe_unused]] bool runs_x86_64_v4() {
     return runs_x86_64_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
