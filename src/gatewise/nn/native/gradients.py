@@ -62,7 +62,8 @@ def gradients(
     grad_initial = None if h_0 is None else _memory_like(h_0), None if c_0 is None else _memory_like(c_0)
     grad_x = _memory_like(x) if needs_x else None
     given = _given(cotangents)
-    are_norms_wanted = [total.are_norms_only for total in plan.totals]
+    are_norms_only = [total.are_norms_only for total in plan.totals]
+    wants_vectors, wants_norms = False in are_norms_only, True in are_norms_only
     grad_weights: list[Tensor | None] = []
     per_direction = plan.kind.weights_per_direction
     for d in range(plan.kind.num_directions):
@@ -85,9 +86,9 @@ def gradients(
             grad_initial,
             WeightGradients(*of_weights),
             # The gradient of a projection is made of dL/dh_t too.
-            wants_hidden=False in are_norms_wanted or plan.kind.proj_size > 0,
-            wants_cell=False in are_norms_wanted,
-            wants_norms=True in are_norms_wanted,
+            wants_hidden=wants_vectors or plan.kind.proj_size > 0,
+            wants_cell=wants_vectors,
+            wants_norms=wants_norms,
         )
         for total in plan.totals:
             if total.are_norms_only:
