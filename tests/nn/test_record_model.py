@@ -114,6 +114,32 @@ def test_record_of_several_calls_lists_them(module: object) -> None:
 
 
 @each_module
+@pytest.mark.parametrize("gradients", [True, "norms"])
+def test_record_of_a_loop_holds_each_step_alone_when_it_is_cleared(module: object, gradients: bool | str) -> None:
+    model, norms = Classifier(module), []
+    with gw.record(model, gates=False, gradients=gradients) as recording:
+        decoder = recording["decoder"]
+        for scale in (1.0, 2.0):
+            model(scale * model.inputs()).square().sum().backward()
+            norms.append(decoder.hidden_gradient_norm)
+            kept = decoder.calls
+            recording.clear()
+        assert list(recording) == NAMES
+        assert decoder.calls == []
+        with pytest.raises(RuntimeError, match="0 times"):
+            _ = decoder.hidden_gradient_norm
+        assert_bit_equal(kept[0].hidden_gradient_norm, norms[1])  # what was read stays
+        model(model.inputs())
+        assert len(decoder.calls) == 1
+        assert len(kept) == 1
+    for norm, scale in zip(norms, (1.0, 2.0), strict=True):
+        alone = Classifier(module)
+        with gw.record(alone, gates=False, gradients=gradients) as single:
+            alone(scale * alone.inputs()).square().sum().backward()
+        assert_bit_equal(norm, single["decoder"].hidden_gradient_norm)
+
+
+@each_module
 @pytest.mark.parametrize("fails", [False, True], ids=["ends", "raises"])
 def test_record_puts_the_model_back(module: object, fails: bool) -> None:
     model = Classifier(module)

@@ -87,8 +87,8 @@ class LayerRecording:
 
     @property
     def calls(self) -> list[RecordedCall]:
-        """The calls, in their order."""
-        return self._calls
+        """The calls so far, in their order."""
+        return [*self._calls]
 
     @property
     def trace(self) -> Trace:
@@ -122,9 +122,12 @@ class LayerRecording:
 
     @property
     def _only_call(self) -> RecordedCall:
-        if len(self.calls) != 1:
-            raise RuntimeError(f"layer {self._name!r} was called {len(self.calls)} times; choose one from .calls")
-        return self.calls[0]
+        if len(self._calls) != 1:
+            raise RuntimeError(
+                f"layer {self._name!r} was called {len(self._calls)} times; choose one from .calls, or clear() the "
+                "recording before each step"
+            )
+        return self._calls[0]
 
 
 class Recording(Mapping[str, LayerRecording]):
@@ -139,6 +142,15 @@ class Recording(Mapping[str, LayerRecording]):
     def __init__(self, calls: dict[str, list[RecordedCall]], skipped: dict[str, str]) -> None:
         self._calls = calls
         self.skipped = skipped
+
+    def clear(self) -> None:
+        """Forget the calls so far; the layers stay watched.
+
+        For a recording around a whole training loop, which costs less than one around each step and would keep the
+        values of all. Calls that were read from it before stay as they are.
+        """
+        for calls in self._calls.values():
+            calls.clear()
 
     def __getitem__(self, name: str) -> LayerRecording:
         if name not in self._calls:
@@ -190,6 +202,19 @@ def record(
     ...     output[-1].sum().backward()
     >>> recording[""].hidden_gradient.shape
     torch.Size([1, 7, 2, 5])
+
+    Around a training loop:
+
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> with gw.record(model, gates=False, gradients="norms") as recording:
+    ...     for x in torch.randn(3, 7, 2, 3):
+    ...         optimizer.zero_grad()
+    ...         model(x)[0][-1].square().sum().backward()
+    ...         optimizer.step()
+    ...         norms = recording[""].hidden_gradient_norm
+    ...         recording.clear()
+    >>> norms.shape
+    torch.Size([1, 7, 2])
     """
     if gradients not in (True, False, "norms"):
         raise ValueError(f"gradients must be True, False or 'norms', got {gradients!r}")
