@@ -24,15 +24,15 @@ model, loss_fn = Classifier(), nn.CrossEntropyLoss()
 x, y = torch.randn(32, 40, 8), torch.randint(3, (32,))
 
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-norms = []  # a step of training each, (T,)
+norms = []  # (T,), one for each step of training
 with gw.record(model, gates=False, gradients="norms") as recording:
-    for _ in range(100):
+    for _ in range(50):
         optimizer.zero_grad()
         loss_fn(model(x), y).backward()
         optimizer.step()
         norms.append(recording["encoder"].hidden_gradient_norm[0].mean(dim=1))
-        recording.clear()  # or it keeps all 100 calls
-print("norm of dL/dh_t, mean over sequences, at first and after 100 steps of training:")
+        recording.clear()  # or it keeps all 50 calls
+print("norm of dL/dh_t, mean over sequences, at first and after 50 steps of training:")
 for t in range(0, 40, 3):
     print(f"  t = {t:2d}  {norms[0][t]:.1e}  {norms[-1][t]:.1e}")
 

@@ -110,8 +110,8 @@ TABLE = Table(
     "Recording",
     "A training step of gatewise's layer without and within `gw.record`: `norms` is (gates=False, gradients='norms'), "
     "`everything` (gates=True, gradients=True). First each step in a recording of its own, entered and left within the "
-    "time; then all steps in one recording, as around a training loop, which is cleared after each; `read` brings it "
-    "into the form of a trace before. The steps alternate without a pause. The target is at most 5 % and 20 % more "
-    "above 3 ms, at most 50 us more below.",
+    "time; then all steps in one recording, as around a training loop, which is cleared after each; `read` reads norms "
+    "and trace before. Steps of the first three columns alternate without a pause, and so do those of the other two. "
+    "The target is at most 5 % and 20 % more above 3 ms, at most 50 us more below.",
     measure,
 )

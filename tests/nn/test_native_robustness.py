@@ -243,9 +243,20 @@ def test_native_recording_of_a_row_that_no_gradient_reached_is_zero_there(gradie
 def test_native_recording_refuses_what_it_cannot_hold() -> None:
     problem = Problem("GRU")
     layer, x = build_layer(problem), padded_inputs(problem).requires_grad_()
-    with gw.record(layer, gradients="norms"):
+    with gw.record(layer, gradients="norms") as recording:
         output = layer(x)[0]
-    with pytest.raises(RuntimeError, match="cannot follow create_graph"):
+
+    def differentiable() -> None:
         torch.autograd.grad(output.sum(), x, create_graph=True)
+
+    def batched() -> None:
+        cotangents = torch.ones(2, *output.shape, dtype=x.dtype)
+        torch.autograd.grad(output, x, cotangents, is_grads_batched=True, retain_graph=True)
+
+    with pytest.raises(RuntimeError, match="cannot follow create_graph"):
+        differentiable()
     with pytest.raises(RuntimeError, match="cannot hold batched gradients"):
-        torch.autograd.grad(output, x, torch.ones(2, *output.shape, dtype=x.dtype), is_grads_batched=True)
+        batched()
+    recording.clear()  # then nobody asks
+    differentiable()
+    batched()

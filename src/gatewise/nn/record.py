@@ -122,12 +122,15 @@ class LayerRecording:
 
     @property
     def _only_call(self) -> RecordedCall:
-        if len(self._calls) != 1:
+        calls = self.calls
+        if not calls:
+            raise RuntimeError(f"layer {self._name!r} was not called since the recording began or was cleared")
+        if len(calls) > 1:
             raise RuntimeError(
-                f"layer {self._name!r} was called {len(self._calls)} times; choose one from .calls, or clear() the "
-                "recording before each step"
+                f"layer {self._name!r} was called {len(calls)} times; choose one from .calls, or where these are the "
+                "steps of a loop, clear() the recording after each"
             )
-        return self._calls[0]
+        return calls[0]
 
 
 class Recording(Mapping[str, LayerRecording]):
@@ -144,10 +147,9 @@ class Recording(Mapping[str, LayerRecording]):
         self.skipped = skipped
 
     def clear(self) -> None:
-        """Forget the calls so far; the layers stay watched.
+        """Forget the calls so far; the layers and their names stay, and whatever was read before.
 
-        For a recording around a whole training loop, which costs less than one around each step and would keep the
-        values of all. Calls that were read from it before stay as they are.
+        For a recording around a training loop. A call under way counts as one to come.
         """
         for calls in self._calls.values():
             calls.clear()
@@ -203,7 +205,7 @@ def record(
     >>> recording[""].hidden_gradient.shape
     torch.Size([1, 7, 2, 5])
 
-    Around a training loop:
+    Around a training loop, where it keeps every call until it is cleared, and costs less than one around each step:
 
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> with gw.record(model, gates=False, gradients="norms") as recording:

@@ -79,7 +79,7 @@ class _LayerFunction(Function):
         flat, y, kept = tuple(rest[:num_weights]), rest[num_weights], rest[num_weights + 1 :]
         needed = ctx.needs_input_grad[2:]
         are_batched = _are_batched(cotangents)
-        if are_batched and plan.totals:
+        if are_batched and plan.wanted_totals():
             raise RuntimeError("a recording cannot hold batched gradients (is_grads_batched, vectorize=True)")
         if torch.is_grad_enabled() or are_batched or forward_ad._current_level >= 0:
             with torch.enable_grad():

@@ -62,7 +62,8 @@ def gradients(
     grad_initial = None if h_0 is None else _memory_like(h_0), None if c_0 is None else _memory_like(c_0)
     grad_x = _memory_like(x) if needs_x else None
     given = _given(cotangents)
-    are_norms_only = [total.are_norms_only for total in plan.totals]
+    totals = plan.wanted_totals()
+    are_norms_only = [total.are_norms_only for total in totals]
     wants_vectors, wants_norms = False in are_norms_only, True in are_norms_only
     grad_weights: list[Tensor | None] = []
     per_direction = plan.kind.weights_per_direction
@@ -90,7 +91,7 @@ def gradients(
             wants_cell=wants_vectors,
             wants_norms=wants_norms,
         )
-        for total in plan.totals:
+        for total in totals:
             if total.are_norms_only:
                 total.add_norms(plan.first_row + d, hidden_norm, cell_norm)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
+from weakref import ReferenceType
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ class Plan(NamedTuple):
     shape: StepShape
     first_row: int  # of the layer on the L*D axis
     tracing: Tracing = "none"
-    totals: tuple[TotalGradients, ...] = ()  # who wants the total gradients of backward
+    totals: tuple[ReferenceType[TotalGradients], ...] = ()  # where backward puts them; a graph keeps none alive
 
     @property
     def rows(self) -> slice:
@@ -37,6 +38,10 @@ class Plan(NamedTuple):
     def num_weights(self) -> int:
         """How many weight tensors the layer has."""
         return self.kind.num_directions * self.kind.weights_per_direction
+
+    def wanted_totals(self) -> list[TotalGradients]:
+        """Return where total gradients go that somebody still wants."""
+        return [total for reference in self.totals if (total := reference()) is not None]
 
     def initial_state(self, x: Tensor, h_0: Tensor | None, c_0: Tensor | None) -> State:
         """Return the states before the first step (D, N, ...), zeros like x where none were given."""

@@ -41,7 +41,7 @@ def differentiable_gradients(
     wanted = [tensor for tensor, is_needed in zip(arguments, needed, strict=True) if is_needed and tensor is not None]
     if not pairs:
         return [None] * len(arguments)
-    if plan.totals:
+    if plan.wanted_totals():
         for d, run in enumerate(runs):
             _hand_out(plan, d, run)
     found = iter(
@@ -125,5 +125,5 @@ def _add_step(plan: Plan, d: int, t: int, is_cell: bool, gradient: Tensor) -> No
     steps = gradient.new_zeros(plan.shape.num_steps, *gradient.shape)
     steps[t] = gradient.detach()
     rows = _as_rows(plan, steps)
-    for total in plan.totals:
+    for total in plan.wanted_totals():
         total.add(plan.first_row + d, None if is_cell else rows, rows if is_cell else None)

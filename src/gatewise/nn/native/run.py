@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from typing import NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -47,15 +48,16 @@ def run_native(
     tracing : {"none", "values", "graph"}
         Whether gates and cell states are wanted, and whether a loss may use them.
     totals : tuple of TotalGradients
-        Where backward passes put the total gradients.
+        Where backward passes put the total gradients, as long as the caller keeps it.
     """
     kind, shape, packed = call.form.kind, _shape_of(call), call.packed
     given = call.given if call.given is None or packed is None else reorder(call.given, packed.sorted_indices)
     output, layers, hidden, cell = call.data, [], [], []
+    references = tuple([ref(total) for total in totals])
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:
             output = _dropout(output, layer.dropout, call)
-        plan = Plan(kind, shape, index * kind.num_directions, tracing, totals)
+        plan = Plan(kind, shape, index * kind.num_directions, tracing, references)
         h_0, c_0 = (None, None) if given is None else _rows(given, plan.rows)
         output, h_n, c_n, values = run_layer(plan, output, h_0, c_0, tuple(in_one_list(call.weights[plan.rows])))
         layers.append(values)
