@@ -38,9 +38,9 @@ def measure(part: Part) -> Iterator[Point]:
     for size in part.sizes:
         pair = LayerPair(part.cell, size)
         plain = pair.contestants("training")[1].run  # checked against torch.nn
-        alone = {name: step_alone(pair, kind) for name, kind in KINDS.items()}
+        alone = {name: step_alone(plain, pair, kind) for name, kind in KINDS.items()}
         samples = alternate(contestants({"plain": plain, **alone}), part.pace_of_steps)
-        yield point("training, a recording a step", part.cell, pair, samples)
+        yield point("training, a recording a step", pair, samples)
         with ExitStack() as stack:
             steps = {name: step_of_loop(pair, kind, stack) for name, kind in KINDS.items()}
             samples = alternate(contestants({"plain": plain, **steps}), part.pace_of_steps)
@@ -51,16 +51,15 @@ def measure(part: Part) -> Iterator[Point]:
                 "everything, read": step_of_loop(pair, KINDS["everything"], stack, read_everything),
             }
             samples |= alternate(contestants(readers), part.pace_of_steps)
-        yield point("training in one recording", part.cell, pair, samples)
+        yield point("training in one recording", pair, samples)
 
 
-def step_alone(pair: LayerPair, kind: Kind) -> Step:
-    """Return a step in a recording of its own."""
-    layer, x = pair.ours, pair.input_of("training")
+def step_alone(plain: Step, pair: LayerPair, kind: Kind) -> Step:
+    """Return the plain step of the pair's layer in a recording of its own."""
 
     def run() -> object:
-        with gw.record(layer, gates=kind.gates, gradients=kind.gradients) as recording:
-            train(layer, x)
+        with gw.record(pair.ours, gates=kind.gates, gradients=kind.gradients) as recording:
+            plain()
         return recording
 
     return run
@@ -94,7 +93,7 @@ def contestants(steps: dict[str, Step]) -> list[Contestant]:
     return [Contestant(name, step) for name, step in steps.items()]
 
 
-def point(job: str, cell: str, pair: LayerPair, samples: dict[str, list[float]]) -> Point:
+def point(job: str, pair: LayerPair, samples: dict[str, list[float]]) -> Point:
     is_long = statistics.median(samples["plain"]) > LONG_S
     claims = [
         Claim(of=name, over="plain", bound="at most", target=kind.ratio)
@@ -102,7 +101,7 @@ def point(job: str, cell: str, pair: LayerPair, samples: dict[str, list[float]])
         else Claim(of=name, over="plain", bound="at most", statistic="difference", target=DIFFERENCE_S)
         for name, kind in KINDS.items()
     ]
-    return Point(cell=cell, size=pair.size, job=job, samples=samples, claims=tuple(claims))
+    return Point(cell=pair.cell, size=pair.size, job=job, samples=samples, claims=tuple(claims))
 
 
 TABLE = Table(
