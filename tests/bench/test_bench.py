@@ -112,7 +112,9 @@ def test_contestants_alternate_run_by_run():
     contestants = [Contestant(name, lambda name=name: calls.append(name)) for name in "ab"]
     samples = alternate(contestants, Pace(seconds=0.0, min_rounds=40))
     assert {name: len(values) for name, values in samples.items()} == {"a": 40, "b": 40}
-    rounds = [tuple(calls[k : k + 2]) for k in range(2, len(calls), 2)]  # past the first run of each
+    assert calls[::2] == calls[1::2]  # each behind itself
+    turns = calls[4::2]  # past the first turn of each
+    rounds = [tuple(turns[k : k + 2]) for k in range(0, len(turns), 2)]
     assert len(rounds) == 40
     assert set(rounds) == {("a", "b"), ("b", "a")}
 

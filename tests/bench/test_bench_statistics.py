@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gatewise.bench import Claim, Point, difference_of_medians, geometric_mean, judge, ratio_of_medians
+from gatewise.bench import Claim, Point, geometric_mean, judge, median_difference, ratio_of_medians
 
 
 def lognormal(median, sigma, rounds, seed):
@@ -16,8 +16,16 @@ def test_ratio_without_noise_is_exact():
 
 
 def test_difference_without_noise_is_exact():
-    estimate = difference_of_medians([3.0] * 9, [2.5] * 9)
+    estimate = median_difference([3.0] * 9, [2.5] * 9)
     assert (estimate.low, estimate.value, estimate.high) == (0.5, 0.5, 0.5)
+
+
+def test_difference_is_of_the_same_round():
+    shared = np.array(lognormal(1.0, 0.5, 41, 7))  # far more from round to round than between the two
+    paired = median_difference(list(shared + 0.01), list(shared))
+    assert (paired.low, paired.value, paired.high) == pytest.approx((0.01, 0.01, 0.01))
+    shuffled = median_difference(list(shared + 0.01), list(np.random.default_rng(8).permutation(shared)))
+    assert shuffled.high - shuffled.low > 0.1
 
 
 def test_interval_is_that_of_the_normal_approximation():

@@ -8,7 +8,7 @@ from gatewise.bench.layers import GEMM_SIZE, LayerPair, compare_layers, gemm_flo
 from gatewise.bench.problem import CELLS, GRID, JOBS, QUICK_GRID, Job, Size, parse_size
 from gatewise.bench.record import SCHEMA_VERSION, BenchRecord, Claim, Point
 from gatewise.bench.speed import BenchSettings, conclusion, gflops_per_s, measure_speed
-from gatewise.bench.statistics import Estimate, difference_of_medians, geometric_mean, ratio_of_medians
+from gatewise.bench.statistics import Estimate, geometric_mean, median_difference, ratio_of_medians
 from gatewise.bench.turns import Contestant, Pace, alternate, assert_agreement, take_turns
 from gatewise.bench.verdict import Verdict, judge
 
@@ -34,12 +34,12 @@ __all__ = [
     "assert_agreement",
     "compare_layers",
     "conclusion",
-    "difference_of_medians",
     "gemm_flops_per_s",
     "geometric_mean",
     "gflops_per_s",
     "judge",
     "measure_speed",
+    "median_difference",
     "parse_size",
     "ratio_of_medians",
     "take_turns",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatewise.bench.record import Claim, Point
-from gatewise.bench.statistics import Estimate, difference_of_medians, ratio_of_medians
+from gatewise.bench.statistics import Estimate, median_difference, ratio_of_medians
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def judge(point: Point, claim: Claim) -> Verdict:
     >>> judge(point, claim).text
     'met by 50 %'
     """
-    estimate_of = ratio_of_medians if claim.statistic == "ratio" else difference_of_medians
+    estimate_of = ratio_of_medians if claim.statistic == "ratio" else median_difference
     estimate = estimate_of(point.samples[claim.of], point.samples[claim.over])
     if claim.target is None:
         return Verdict(claim, estimate, None, point.unit)
