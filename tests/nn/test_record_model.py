@@ -147,7 +147,7 @@ def test_record_keeps_no_cleared_call_alive_and_asks_nothing_of_it(gradients: bo
         output, _ = layer(torch.zeros(2, 1, 3))
         output.sum().backward(retain_graph=True)
         call = weakref.ref(recording[""].calls[0])
-        totals = weakref.ref(recording[""].calls[0]._gradients._totals)  # type: ignore[union-attr]
+        totals = weakref.ref(recording[""].calls[0]._totals)  # type: ignore[union-attr]
         assert call() is not None
         recording.clear()
         assert call() is None

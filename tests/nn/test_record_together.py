@@ -110,7 +110,7 @@ def test_a_copied_recording_holds_the_same_gradients_and_nothing_between_their_r
     another = copied(recording)
     for name in ("hidden_gradient", "cell_gradient"):
         assert torch.equal(getattr(another[""], name), getattr(recording[""], name))
-    (rows,) = another[""].calls[0]._gradients._totals.hidden
+    (rows,) = another[""].calls[0]._totals.hidden
     assert rows.untyped_storage().nbytes() == T * N * 50 * rows.element_size()
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from threading import RLock
 from types import MethodType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch.nn import Module, RNNBase
@@ -39,14 +39,23 @@ class NativeObserver(Observer):
     """An observer who can do with what the native path hands out."""
 
     wants_values: bool  # gates and cell states
+    wants_gradients: bool | Literal["norms"]  # total ones
 
-    def begin(self, num_rows: int) -> TotalGradients | None:
-        """Return where backward puts the total gradients of a call that comes, with L*D."""
+    def on_native_run(self, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
+        """Take a call of the native path, and where its backward will put the total gradients."""
         raise NotImplementedError
 
-    def end(self, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
-        """Take what the call computed."""
-        raise NotImplementedError
+
+class _Watch(NamedTuple):
+    """Who watches a layer; a call under way keeps the one that it began with."""
+
+    observers: tuple[Observer, ...] = ()
+    native: tuple[NativeObserver, ...] | None = ()  # the same; None if one of them needs the composite path
+
+    @classmethod
+    def by(cls, observers: Sequence[Observer]) -> _Watch:
+        native = [observer for observer in observers if isinstance(observer, NativeObserver)]
+        return cls(tuple(observers), tuple(native) if len(native) == len(observers) else None)
 
 
 _lock = RLock()  # of who watches what; the collector may end a recording while another begins
@@ -99,7 +108,7 @@ class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a funct
                 forward = layer.__dict__.get("forward")
                 if not isinstance(forward, _ObservedForward):
                     forward = _ObservedForward(layer, forward)
-                forward.observers.append(observer)
+                forward.watch = _Watch.by([*forward.watch.observers, observer])
                 layer.__dict__["forward"] = forward  # last: a collection may have ended another recording meanwhile
         return self._target
 
@@ -109,12 +118,12 @@ class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a funct
         for layer, observer in self._watched:
             with _lock:
                 forward = layer.__dict__.get("forward")
-                if not isinstance(forward, _ObservedForward) or observer not in forward.observers:
+                if not isinstance(forward, _ObservedForward) or observer not in forward.watch.observers:
                     continue  # somebody has put another one there, which stays
-                forward.observers.remove(observer)
-                if forward.observers:
-                    continue
-                if forward.forward_before is None:
+                others = [other for other in forward.watch.observers if other is not observer]
+                if others:
+                    forward.watch = _Watch.by(others)
+                elif forward.forward_before is None:
                     del layer.__dict__["forward"]
                 else:
                     layer.__dict__["forward"] = forward.forward_before
@@ -125,14 +134,13 @@ class _ObservedForward:
 
     def __init__(self, layer: RNNBase, forward_before: Callable[..., Any] | None) -> None:
         self.layer = layer
-        self.observers: list[Observer] = []
+        self.watch = _Watch()
         self.forward_before = forward_before
         # A compiled graph hands out results alone. Importing Dynamo takes a second.
         self._call: Callable[..., Any] = _call_outside_graphs() if "torch._dynamo" in sys.modules else _run_observed
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        # A call under way keeps those that it began with.
-        return self._call(self.layer, [*self.observers], arguments, keywords)
+        return self._call(self.layer, self.watch, arguments, keywords)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Give a pickled layer its own forward, as `__deepcopy__`."""
@@ -144,20 +152,14 @@ class _ObservedForward:
         return self if copied is None else MethodType(type(copied).forward, copied)
 
 
-def _run_observed(
-    layer: RNNBase, observers: list[Observer], arguments: tuple[Any, ...], keywords: dict[str, Any]
-) -> Any:
+def _run_observed(layer: RNNBase, watch: _Watch, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     call = read_given_call(layer, arguments, keywords)
-    native: list[NativeObserver] = []
-    for observer in observers:
-        if isinstance(observer, NativeObserver):
-            native.append(observer)
-    is_native = len(native) == len(observers) and choose_path(call) == "native"
+    native = None if watch.native is None or choose_path(call) != "native" else watch.native
     if isinstance(layer, RecurrentLayer):
-        layer.__dict__["path"] = "native" if is_native else "composite"  # as in `RecurrentLayer.forward`
-    if torch.is_grad_enabled() and not (is_native and _reaches_every_state(layer, call)):
+        layer.__dict__["path"] = "composite" if native is None else "native"  # as in `RecurrentLayer.forward`
+    if torch.is_grad_enabled() and not (native is not None and _reaches_every_state(layer, call)):
         call = _with_differentiable_start(call)
-    run = _run_native(layer, call, native) if is_native else _run_composite(layer, call, observers)
+    run = _run_composite(layer, call, watch.observers) if native is None else _run_native(layer, call, native)
     return hand_back(call, run.output, run.final)
 
 
@@ -167,24 +169,21 @@ def _call_outside_graphs() -> Callable[..., Any]:
     return disabled
 
 
-def _run_native(layer: RNNBase, call: Call, observers: list[NativeObserver]) -> NativeRun:
+def _run_native(layer: RNNBase, call: Call, observers: tuple[NativeObserver, ...]) -> NativeRun:
     tracing: Tracing = "none"
-    begun: list[tuple[NativeObserver, TotalGradients | None]] = []
-    totals: list[TotalGradients] = []
+    totals: dict[NativeObserver, TotalGradients | None] = {}
     for observer in observers:
-        total = observer.begin(call.form.num_rows)
-        begun.append((observer, total))
-        if total is not None:
-            totals.append(total)
+        kind = observer.wants_gradients
+        totals[observer] = TotalGradients(call.form.num_rows, are_norms_only=kind == "norms") if kind else None
         if observer.wants_values:
             tracing = "values"
-    run = run_native(layer, call, tracing=tracing, totals=tuple(totals))
-    for observer, total in begun:
-        observer.end(layer, run, total)
+    run = run_native(layer, call, tracing=tracing, totals=totals.values())
+    for observer, total in totals.items():
+        observer.on_native_run(layer, run, total)
     return run
 
 
-def _run_composite(layer: RNNBase, call: Call, observers: list[Observer]) -> Run:
+def _run_composite(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) -> Run:
     run = run_composite(layer, call)
     for observer in observers:
         observer.on_run(layer, run)

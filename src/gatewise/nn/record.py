@@ -5,10 +5,8 @@ Shapes: as in `trace.py`; L*D is layer, then direction, T steps, N sequences, H 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 from torch import Tensor
@@ -17,66 +15,9 @@ from torch.nn import Module, RNNBase
 from gatewise.nn.composite import Run
 from gatewise.nn.native import NativeRun, TotalGradients
 from gatewise.nn.observe import NativeObserver, observed, recurrent_layers
-from gatewise.nn.recorded_gradients import KernelGradients, NodeGradients, RecordedGradients
-from gatewise.nn.recorded_values import RecordedValues
-from gatewise.nn.trace import Trace, trace_of_composite
-
-
-@dataclass(eq=False)  # not frozen, which takes a microsecond longer to make
-class RecordedCall:
-    """One call of one layer.
-
-    The gradients are total: autograd's gradients of the nodes h_t and c_t through everything that follows them. Like
-    ``.grad``, they add up over the backward passes made, which must come one after the other. dL/dc_t includes the path
-    of the same step through h_t = o * tanh(c_t). Positions past a sequence's end are 0.
-    """
-
-    _make_trace: Callable[[], Trace] | None
-    _gradients: RecordedGradients | None
-
-    @cached_property
-    def trace(self) -> Trace:
-        """The states and gates of the call, detached; made when it is first read.
-
-        Raises
-        ------
-        RuntimeError
-            If there is none, or if the layer's output was changed in place before. Writes through .data or numpy go
-            unseen, as by autograd.
-        """
-        if self._make_trace is None:
-            raise RuntimeError("this recording was made with gates=False and holds no trace")
-        return self._make_trace()
-
-    @property
-    def gates(self) -> dict[str, Tensor]:
-        """Gates by name, (L*D, T, N, H), after the activation; {} for the RNN."""
-        return self.trace.gates
-
-    @property
-    def hidden_gradient(self) -> Tensor:
-        """dL/dh_t of shape (L*D, T, N, P)."""
-        return self._require_gradients().hidden()
-
-    @property
-    def cell_gradient(self) -> Tensor | None:
-        """dL/dc_t of shape (L*D, T, N, H); None for RNN and GRU."""
-        return self._require_gradients().cell()
-
-    @property
-    def hidden_gradient_norm(self) -> Tensor:
-        """Euclidean norm of dL/dh_t per sequence, (L*D, T, N), float64; a mean over the batch scales it by 1/N."""
-        return self._require_gradients().hidden_norm()
-
-    @property
-    def cell_gradient_norm(self) -> Tensor | None:
-        """Euclidean norm of dL/dc_t per sequence, (L*D, T, N), float64; None for RNN and GRU."""
-        return self._require_gradients().cell_norm()
-
-    def _require_gradients(self) -> RecordedGradients:
-        if self._gradients is None:
-            raise RuntimeError("this recording was made with gradients=False and holds none")
-        return self._gradients
+from gatewise.nn.recorded_call import CompositeCall, RecordedCall
+from gatewise.nn.recorded_native import NativeCall
+from gatewise.nn.trace import Trace
 
 
 class LayerRecording:
@@ -233,21 +174,12 @@ class _Recorder(NativeObserver):
     """Puts every call of one layer into a list."""
 
     def __init__(self, calls: list[RecordedCall], gates: bool, gradients: bool | Literal["norms"]) -> None:
-        self._calls, self.wants_values, self._gradients = calls, gates, gradients
+        self._calls, self.wants_values, self.wants_gradients = calls, gates, gradients
 
     def on_run(self, layer: RNNBase, run: Run) -> None:
         """See `Observer`."""
-        trace = trace_of_composite(layer, run).detach() if self.wants_values else None
-        make_trace = None if trace is None else lambda: trace
-        gradients = NodeGradients(run) if self._gradients else None
-        self._calls.append(RecordedCall(make_trace, gradients))
+        self._calls.append(CompositeCall(layer, run, self.wants_values, bool(self.wants_gradients)))
 
-    def begin(self, num_rows: int) -> TotalGradients | None:
+    def on_native_run(self, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
         """See `NativeObserver`."""
-        return TotalGradients(num_rows, self._gradients == "norms") if self._gradients else None
-
-    def end(self, layer: RNNBase, run: NativeRun, totals: TotalGradients | None) -> None:
-        """See `NativeObserver`."""
-        make_trace = RecordedValues(layer, run).trace if self.wants_values else None
-        gradients = None if totals is None else KernelGradients(run, totals)
-        self._calls.append(RecordedCall(make_trace, gradients))
+        self._calls.append(NativeCall(layer, run, self.wants_values, totals))

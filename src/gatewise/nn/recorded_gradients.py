@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from gatewise.nn.composite import Run
-from gatewise.nn.native import NativeRun, TotalGradients
+from gatewise.nn.native import TotalGradients
 from gatewise.nn.ragged import unpack_like
 
 
@@ -68,14 +69,23 @@ def _gradient(node: Tensor) -> Tensor:
 
 
 class KernelGradients(RecordedGradients):
-    """What the native backward handed out, which keeps rows as they lie in the call."""
+    """What the native backward handed out, which keeps rows as they lie in the call.
 
-    def __init__(self, run: NativeRun, totals: TotalGradients) -> None:
-        call = run.call
-        self._packed = None if call.packed is None else call.packed._replace(data=call.data.new_empty(0))
-        self._has_cell_state = call.form.kind.cell_size is not None
-        self._totals = totals
-        self._has_graph = run.output.requires_grad
+    Parameters
+    ----------
+    totals : TotalGradients
+    packed : PackedSequence or None
+        How the call came packed, whatever its data.
+    has_cell_state : bool
+    has_graph : bool
+        Whether a backward pass can reach the call.
+    """
+
+    def __init__(
+        self, totals: TotalGradients, packed: PackedSequence | None, has_cell_state: bool, has_graph: bool
+    ) -> None:
+        self._totals, self._packed = totals, packed
+        self._has_cell_state, self._has_graph = has_cell_state, has_graph
 
     def hidden(self) -> Tensor:
         """See `RecordedGradients.hidden`."""

@@ -179,16 +179,10 @@ class TracedWeights(NamedTuple):
 
 def versions_of(*rows: Sequence[Tensor]) -> list[int | None]:
     """Return autograd's counts of the changes made in place to the tensors of some rows, None where it keeps none."""
-    versions: list[int | None] = []
-    for row in rows:
-        for tensor in row:
-            try:
-                versions.append(tensor._version)
-            except RuntimeError:
-                if not tensor.is_inference():  # asking first would take twice as long
-                    raise
-                versions.append(None)
-    return versions
+    try:
+        return [tensor._version for row in rows for tensor in row]
+    except RuntimeError:  # of one made in inference mode; asking first would take twice as long
+        return [None if tensor.is_inference() else tensor._version for row in rows for tensor in row]
 
 
 def trace_of_composite(layer: RNNBase, run: Run) -> Trace:

@@ -1,4 +1,4 @@
-"""The values of a recorded call on the native path: kept as they are until somebody reads them as a trace.
+"""A recorded call on the native path: kept as it is until somebody reads it.
 
 What a recording does at every step should take no time: copies, and the form of a trace, wait until they are asked for.
 """
@@ -11,50 +11,62 @@ import torch
 from torch.nn import RNNBase
 
 from gatewise.cells import State
-from gatewise.nn.native import LayerValues, NativeRun
+from gatewise.nn.native import LayerValues, NativeRun, TotalGradients
 from gatewise.nn.ragged import last_states
+from gatewise.nn.recorded_call import RecordedCall
+from gatewise.nn.recorded_gradients import KernelGradients, RecordedGradients
 from gatewise.nn.trace import Trace, TracedWeights, collect, versions_of
 from gatewise.nn.values import RowValues, values_of_native
 from gatewise.nn.weights import equations_of, in_one_list, num_directions
 
 
-class RecordedValues:
-    """States and gates of one call, detached.
+class NativeCall(RecordedCall):
+    """A call on the native path.
 
     Parameters
     ----------
     layer : RNNBase
     run : NativeRun
-        Traced as "values".
+        Traced as "values", if they are kept.
+    has_values : bool
+        Keep states and gates.
+    totals : TotalGradients or None
+        Where backward passes put the total gradients.
     """
 
-    def __init__(self, layer: RNNBase, run: NativeRun) -> None:
-        self._layer = layer
-        self._layers = [*run.layers]
-        if not run.output.requires_grad:  # nothing speaks against the caller's writing in it
-            self._layers[-1] = LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)
-        output = self._layers[-1].output
-        self._call = run.call.detached(output)
-        self._weights = run.call.weights
-        self._output_version, *self._weight_versions = versions_of([output], *self._weights)
+    def __init__(self, layer: RNNBase, run: NativeRun, has_values: bool, totals: TotalGradients | None) -> None:
+        call, has_graph = run.call, run.output.requires_grad
+        self._layer, self._has_values = layer, has_values
+        self._totals, self._has_graph = totals, has_graph
+        self._has_cell_state = call.form.kind.cell_size is not None
+        self._packed = None if call.packed is None else call.packed._replace(data=call.data.new_empty(0))
+        if has_values:
+            self._layers, self._weights = run.layers, call.weights
+            if not has_graph:  # nothing speaks against the caller's writing in the output
+                *others, last = run.layers
+                self._layers = [*others, LayerValues(last.output.clone(), last.kept)]
+            output = self._layers[-1].output
+            self._call = call.detached(output)
+            self._versions = versions_of([output], *call.weights)
 
-    def trace(self) -> Trace:
-        """Return them in the form of a trace, a copy of its own where the caller has them too.
+    def _read_gradients(self) -> RecordedGradients | None:
+        if self._totals is None:
+            return None
+        return KernelGradients(self._totals, self._packed, self._has_cell_state, self._has_graph)
 
-        Raises
-        ------
-        RuntimeError
-            If the layer's output was changed in place since; writes through .data or numpy go unseen, as by autograd.
-        """
+    def _make_trace(self) -> Trace | None:
+        """Return states and gates, a copy of its own where the caller has them too."""
+        if not self._has_values:
+            return None
         self._check_unchanged()
         with torch.inference_mode(False):  # what is made in that mode can never take part in a gradient
             layers = [*self._layers[:-1], LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)]
             rows = values_of_native(layers, self._call, equations_of(self._layer), num_directions(self._layer))
-            weights = TracedWeights.of_versions(self._layer, in_one_list(self._weights), self._weight_versions)
+            weights = TracedWeights.of_versions(self._layer, in_one_list(self._weights), self._versions[1:])
             return collect(self._layer, self._call, layers[-1].output, self._final(rows), rows, weights)
 
     def _check_unchanged(self) -> None:
-        if versions_of([self._layers[-1].output]) != [self._output_version]:
+        if versions_of([self._layers[-1].output]) != self._versions[:1]:
             raise RuntimeError(
                 "the output of the recorded layer was changed in place before its trace was read; read the trace "
                 "first, or change a copy"
@@ -62,13 +74,15 @@ class RecordedValues:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is copied or pickled."""
-        self._check_unchanged()
+        if self._has_values:
+            self._check_unchanged()
         return self.__dict__.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take it; a copied tensor counts its changes anew."""
         self.__dict__.update(state)
-        (self._output_version,) = versions_of([self._layers[-1].output])
+        if self._has_values:
+            self._versions[:1] = versions_of([self._layers[-1].output])
 
     def _final(self, rows: list[RowValues]) -> State:
         """Return h_n and c_n, which the caller may have changed."""
