@@ -11,7 +11,7 @@ from torch.nn import RNNBase
 
 import gatewise as gw
 from gatewise.bench import Claim, Contestant, LayerPair, Point, alternate
-from gatewise.nn import LayerRecording
+from gatewise.nn import LayerRecording, Recording
 from performance.table import Part, Table
 
 LONG_S = 3e-3  # from here on a share is asked for, below a difference
@@ -69,6 +69,7 @@ class StepOfLoop:
         self, layer: RNNBase, step: Step, kind: Kind, use: Callable[[LayerRecording], object] | None = None
     ) -> None:
         self._layer, self._step, self._kind, self._use = layer, step, kind, use
+        self._recording: Recording
 
     @contextmanager
     def during(self) -> Iterator[None]:

@@ -75,7 +75,7 @@ TABLE = Table(
     "subnormals",
     "A vanishing gradient",
     "Training with the last output's sum as the loss: W_hh x .3 against weights whose gradient reaches the first step, "
-    "in steps that alternate without a pause, each library by itself. "
+    "in steps that alternate without a pause, each behind one of its own kind, each library by itself. "
     "Sizes at which the gradient does not vanish in float32 are left out. The target is at most 1.1 times the time.",
     measure,
 )

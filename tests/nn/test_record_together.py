@@ -46,6 +46,16 @@ def test_overlapping_recordings_end_in_any_order():
     assert "forward" not in layer.__dict__
 
 
+@pytest.mark.parametrize("kind", [nn.GRU, gw.nn.GRU])
+def test_a_forward_that_somebody_kept_records_nothing_any_more(kind):
+    layer = kind(I, H)
+    with gw.record(layer) as recording:
+        forward = layer.forward
+        forward(torch.randn(T, N, I))
+    forward(torch.randn(T, N, I))
+    assert len(recording[""].calls) == 1
+
+
 def test_a_layer_watched_twice_is_let_go_of():
     layer = nn.GRU(I, H)
     seen = []

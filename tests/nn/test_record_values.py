@@ -125,8 +125,37 @@ def test_copy_of_a_recording_can_be_read(copied):
     layer = gw.nn.LSTM(I, H)
     with gw.record(layer) as recording:
         output, _ = layer(torch.randn(T, N, I))
-    trace = copied(recording)[""].trace
-    assert torch.equal(trace.hidden[0], output)
+    with torch.no_grad():
+        layer.bias_hh_l0.zero_()
+    another = copied(recording)[""]
+    assert torch.equal(another.trace.hidden[0], output)
+    with pytest.raises(RuntimeError, match="bias_hh_l0 was changed"):
+        another.trace.weights(0)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda recording: pickle.loads(pickle.dumps(recording))])
+def test_copy_of_a_recording_knows_its_weights_until_they_change(copied):
+    layer = gw.nn.LSTM(I, H)
+    recording, _, _ = record_step(layer, torch.randn(T, N, I))
+    another = copied(recording)
+    weights = another.trace.weights(0)
+    assert torch.equal(weights.recurrent, layer.weight_hh_l0)
+    with torch.no_grad():
+        weights.recurrent.zero_()
+    with pytest.raises(RuntimeError, match="weight_hh_l0 was changed"):
+        another.trace.weights(0)
+
+
+@needs_kernels
+@pytest.mark.parametrize("gradients", [True, "norms"])
+def test_recording_without_gates_holds_nothing_of_the_layer(gradients):
+    layer = gw.nn.LSTM(I, H)
+    with gw.record(layer, gates=False, gradients=gradients) as recording:
+        layer(torch.randn(T, N, I))[0].sum().backward()
+    gone = weakref.ref(layer)
+    del layer
+    assert gone() is None
+    assert recording[""].hidden_gradient_norm.any()
 
 
 def test_trace_read_in_inference_mode_can_take_part_in_a_gradient():

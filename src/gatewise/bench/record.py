@@ -25,7 +25,10 @@ _VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GATEWISE_", "MALLOC
 
 
 class Claim(Part):
-    """That one contestant's median relates to another's in a certain way; without a target the figure is only shown."""
+    """That one contestant's times relate to another's in a certain way; without a target the figure is only shown.
+
+    A ratio is that of the medians, a difference the median of the rounds' differences.
+    """
 
     of: str
     over: str

@@ -1,4 +1,4 @@
-"""Medians of samples taken in turns, and how sure their ratio or difference is.
+"""How two contestants who took turns compare, by medians, and how sure that is.
 
 References
 ----------

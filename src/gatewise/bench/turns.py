@@ -86,10 +86,10 @@ def take_turns(contestants: Sequence[Contestant], pace: Pace, seed: int = 0) -> 
 
 
 def alternate(contestants: Sequence[Contestant], pace: Pace, seed: int = 0) -> dict[str, list[float]]:
-    """Do what `take_turns` does with one run a turn and no pause, as in a loop that goes on.
+    """Do what `take_turns` does without a pause, as in a loop that goes on: one run a turn, behind one of its own kind.
 
     For small differences between contestants of one library: nobody's threads have to come to rest in between, and
-    many rounds make up for the single runs. Each is timed behind a run of its own kind, as a loop's are.
+    many rounds make up for the single runs.
     """
 
     def turn(contestant: Contestant) -> float:

@@ -120,10 +120,10 @@ class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a funct
                 forward = layer.__dict__.get("forward")
                 if not isinstance(forward, _ObservedForward) or observer not in forward.watch.observers:
                     continue  # somebody has put another one there, which stays
-                others = [other for other in forward.watch.observers if other is not observer]
-                if others:
-                    forward.watch = _Watch.by(others)
-                elif forward.forward_before is None:
+                forward.watch = _Watch.by([other for other in forward.watch.observers if other is not observer])
+                if forward.watch.observers:
+                    continue
+                if forward.forward_before is None:
                     del layer.__dict__["forward"]
                 else:
                     layer.__dict__["forward"] = forward.forward_before
@@ -171,14 +171,18 @@ def _call_outside_graphs() -> Callable[..., Any]:
 
 def _run_native(layer: RNNBase, call: Call, observers: tuple[NativeObserver, ...]) -> NativeRun:
     tracing: Tracing = "none"
-    totals: dict[NativeObserver, TotalGradients | None] = {}
+    begun: list[tuple[NativeObserver, TotalGradients | None]] = []
+    totals: list[TotalGradients] = []
     for observer in observers:
-        kind = observer.wants_gradients
-        totals[observer] = TotalGradients(call.form.num_rows, are_norms_only=kind == "norms") if kind else None
+        total = None
+        if observer.wants_gradients:
+            total = TotalGradients(call.form.num_rows, are_norms_only=observer.wants_gradients == "norms")
+            totals.append(total)
+        begun.append((observer, total))
         if observer.wants_values:
             tracing = "values"
-    run = run_native(layer, call, tracing=tracing, totals=totals.values())
-    for observer, total in totals.items():
+    run = run_native(layer, call, tracing=tracing, totals=totals)
+    for observer, total in begun:
         observer.on_native_run(layer, run, total)
     return run
 

@@ -36,18 +36,16 @@ class NativeCall(RecordedCall):
 
     def __init__(self, layer: RNNBase, run: NativeRun, has_values: bool, totals: TotalGradients | None) -> None:
         call, has_graph = run.call, run.output.requires_grad
-        self._layer, self._has_values = layer, has_values
-        self._totals, self._has_graph = totals, has_graph
+        self._has_values, self._totals, self._has_graph = has_values, totals, has_graph
         self._has_cell_state = call.form.kind.cell_size is not None
         self._packed = None if call.packed is None else call.packed._replace(data=call.data.new_empty(0))
         if has_values:
-            self._layers, self._weights = run.layers, call.weights
+            self._layer, self._layers, self._weights = layer, run.layers, call.weights
             if not has_graph:  # nothing speaks against the caller's writing in the output
                 *others, last = run.layers
                 self._layers = [*others, LayerValues(last.output.clone(), last.kept)]
-            output = self._layers[-1].output
-            self._call = call.detached(output)
-            self._versions = versions_of([output], *call.weights)
+            self._call = call.detached(self._layers[-1].output)
+            self._versions = self._versions_now()
 
     def _read_gradients(self) -> RecordedGradients | None:
         if self._totals is None:
@@ -65,6 +63,10 @@ class NativeCall(RecordedCall):
             weights = TracedWeights.of_versions(self._layer, in_one_list(self._weights), self._versions[1:])
             return collect(self._layer, self._call, layers[-1].output, self._final(rows), rows, weights)
 
+    def _versions_now(self) -> list[int | None]:
+        """Return the version counters of the output and of all weights."""
+        return versions_of([self._layers[-1].output], *self._weights)
+
     def _check_unchanged(self) -> None:
         if versions_of([self._layers[-1].output]) != self._versions[:1]:
             raise RuntimeError(
@@ -73,16 +75,19 @@ class NativeCall(RecordedCall):
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is copied or pickled."""
-        if self._has_values:
-            self._check_unchanged()
-        return self.__dict__.copy()
+        """Return what is copied or pickled; of versions, which copied tensors count anew, whether they are the same."""
+        if not self._has_values:
+            return self.__dict__.copy()
+        self._check_unchanged()
+        are_same = [now == then for now, then in zip(self._versions_now(), self._versions, strict=True)]
+        return {**self.__dict__, "_versions": are_same}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take it; a copied tensor counts its changes anew."""
+        """Take it."""
         self.__dict__.update(state)
         if self._has_values:
-            self._versions[:1] = versions_of([self._layers[-1].output])
+            are_same = state["_versions"]
+            self._versions = [now if same else -1 for now, same in zip(self._versions_now(), are_same, strict=True)]
 
     def _final(self, rows: list[RowValues]) -> State:
         """Return h_n and c_n, which the caller may have changed."""

@@ -7,7 +7,7 @@ gates; ``rows`` stands for (T, N), and for (R,) where the call is packed.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 from weakref import ref
 
@@ -38,7 +38,7 @@ class NativeRun(NamedTuple):
 
 
 def run_native(
-    layer: RNNBase, call: Call, *, tracing: Tracing = "none", totals: Iterable[TotalGradients | None] = ()
+    layer: RNNBase, call: Call, *, tracing: Tracing = "none", totals: Sequence[TotalGradients] = ()
 ) -> NativeRun:
     """Compute `call`.
 
@@ -48,13 +48,13 @@ def run_native(
     call : Call
     tracing : {"none", "values", "graph"}
         Whether gates and cell states are wanted, and whether a loss may use them.
-    totals : iterable of TotalGradients or None
+    totals : sequence of TotalGradients
         Where backward passes put the total gradients, as long as the caller keeps it.
     """
     kind, shape, packed = call.form.kind, _shape_of(call), call.packed
     given = call.given if call.given is None or packed is None else reorder(call.given, packed.sorted_indices)
     output, layers, hidden, cell = call.data, [], [], []
-    references = tuple([ref(total) for total in totals if total is not None])
+    references = tuple([ref(total) for total in totals])
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:
             output = _dropout(output, layer.dropout, call)
