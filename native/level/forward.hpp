@@ -136,8 +136,8 @@ struct ForwardKernel {
     [[gnu::noinline]] static void step(const Row& row, Span units, std::ptrdiff_t H) {
         const std::ptrdiff_t count = units.end - units.begin;
         const auto of = [&](std::ptrdiff_t u) { return Preactivations<V>{row.a + u - units.begin, row.s + u - units.begin, count}; };
-        for (std::ptrdiff_t u = units.begin; u < units.end; u += kLanes<V>) C::begin(row, of(u), u, H);
-        for (std::ptrdiff_t u = units.begin; u < units.end; u += kLanes<V>) C::finish(row, of(u), u, H);
+        for_each_vector<V>(units.begin, units.end, H, [&](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA { C::begin(row, of(u), u, H); });
+        for_each_vector<V>(units.begin, units.end, H, [&](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA { C::finish(row, of(u), u, H); });
     }
 
     // h_t = W_hr m.

@@ -133,10 +133,11 @@ struct ThroughTimeKernel {
     // dh_t, in place of the part of it that came through later steps; the step's own output may add to it.
     [[gnu::noinline]] static void total_gradient(const Backward<S>& call, const Row& row, Span of_state) {
         const std::ptrdiff_t P = call.size.P;
-        for (std::ptrdiff_t u = of_state.begin; row.dy && u < of_state.end; u += kLanes<V>) {
+        const auto add = [&](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA {
             const V dy = call.dy_column == 0 ? splat<V>(*row.dy) : load_upto<V>(row.dy, u, P);
             store_upto(row.dh, load_upto<V>(row.dh, u, P) + dy, u, P);
-        }
+        };
+        if (row.dy) for_each_vector<V>(of_state.begin, of_state.end, P, add);
         if (call.dh.data) record(row.dh, of_state, P, call.dh, row.number);
         if (row.dh_norm) *row.dh_norm = norm(row.dh + of_state.begin, of_state.end - of_state.begin);
     }
@@ -145,10 +146,10 @@ struct ThroughTimeKernel {
         const std::ptrdiff_t H = call.size.H;
         const bool is_wanted = C::kHasCellState && (call.dc.data || row.dc_norm);
         const S* const dh = call.size.has_projection ? row.dm : row.dh;
-        for (std::ptrdiff_t u = units.begin; u < units.end; u += kLanes<V>) {
+        for_each_vector<V>(units.begin, units.end, H, [&](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA {
             const V dc = C::backward(row, load_upto<V>(dh, u, H), u, H);
             if (is_wanted) store(dc_t + u, dc);
-        }
+        });
         if (C::kHasCellState && call.dc.data) record(dc_t, units, H, call.dc, row.number);
         if (C::kHasCellState && row.dc_norm) *row.dc_norm = norm(dc_t + units.begin, units.end - units.begin);
     }
@@ -175,8 +176,9 @@ struct ThroughTimeKernel {
         S* const place = to.row(number);
         const bool are_lines = to.stride % kAlign == 0 && part.begin % kAlign == 0 && reinterpret_cast<std::uintptr_t>(to.data) % 64 == 0;
         if (!are_lines) return copy(row + part.begin, place + part.begin, part.end - part.begin);
-        const std::ptrdiff_t end = part.end < n ? part.end : rounded_up(n, kAlign);
-        for (std::ptrdiff_t u = part.begin; u < end; u += kLanes<V>) stream(place + u, load_upto<V>(row, u, n));
+        for_each_vector<V>(part.begin, part.end, n, [&](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA { stream(place + u, load_upto<V>(row, u, n)); });
+        if (part.begin >= part.end) return;  // a part has no units where there are more parts than lines
+        for (std::ptrdiff_t u = rounded_up(part.end, kLanes<V>); u < rounded_up(part.end, kAlign); u += kLanes<V>) stream(place + u, V{});
     }
 
     // In double: the square of a vanishing gradient is no float any more.

@@ -19,6 +19,7 @@
 #endif
 
 #define GATEWISE_INLINE [[gnu::always_inline]] inline
+#define GATEWISE_INLINE_LAMBDA __attribute__((always_inline))  // behind a lambda's parameters
 
 // Intrinsics of AVX-512 stand below with a mask (maskz) even where all lanes are wanted: the plain ones leave an operand undefined, and GCC 12
 // warns of it.
@@ -182,6 +183,18 @@ GATEWISE_INLINE void store_upto(Scalar<V>* array, V v, std::ptrdiff_t i, std::pt
     } else if (i < n) {
         store_first(array + i, v, n - i);
     }
+}
+
+// Calls visit(u) for each vector of the elements begin .. end - 1 of an array of n; end is n, or whole vectors behind begin. Whole vectors have a
+// loop of their own, in which the compiler leaves out what load_upto and store_upto do at the end of an array.
+template <class V, class Visit>
+GATEWISE_INLINE void for_each_vector(std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t n, const Visit& visit) {
+    std::ptrdiff_t u = begin;
+    for (; u + kLanes<V> <= end; u += kLanes<V>) {
+        if (u + kLanes<V> > n) __builtin_unreachable();
+        visit(u);
+    }
+    if (u < end) visit(u);
 }
 
 // Past the caches, into a place aligned to a vector: for what is written whole lines at a time and read by nobody soon. A store of the usual kind
