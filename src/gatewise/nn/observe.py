@@ -49,13 +49,16 @@ class NativeObserver(Observer):
 class _Watch(NamedTuple):
     """Who watches a layer; a call under way keeps the one that it began with."""
 
-    observers: tuple[Observer, ...] = ()
-    native: tuple[NativeObserver, ...] | None = ()  # the same; None if one of them needs the composite path
+    observers: tuple[Observer, ...]
+    native: tuple[NativeObserver, ...] | None  # the same; None if one of them needs the composite path
 
     @classmethod
     def by(cls, observers: Sequence[Observer]) -> _Watch:
         native = [observer for observer in observers if isinstance(observer, NativeObserver)]
         return cls(tuple(observers), tuple(native) if len(native) == len(observers) else None)
+
+
+_NOBODY = _Watch((), ())
 
 
 _lock = RLock()  # of who watches what; the collector may end a recording while another begins
@@ -107,7 +110,9 @@ class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a funct
             with _lock:
                 forward = layer.__dict__.get("forward")
                 if not isinstance(forward, _ObservedForward):
-                    forward = _ObservedForward(layer, forward)
+                    # A compiled graph hands out results alone. Importing Dynamo takes a second.
+                    kind = _ForwardOutsideGraphs if "torch._dynamo" in sys.modules else _ObservedForward
+                    forward = kind(layer, forward)
                 forward.watch = _Watch.by([*forward.watch.observers, observer])
                 layer.__dict__["forward"] = forward  # last: a collection may have ended another recording meanwhile
         return self._target
@@ -120,8 +125,9 @@ class observed(AbstractContextManager[Target]):  # noqa: N801 - reads as a funct
                 forward = layer.__dict__.get("forward")
                 if not isinstance(forward, _ObservedForward) or observer not in forward.watch.observers:
                     continue  # somebody has put another one there, which stays
-                forward.watch = _Watch.by([other for other in forward.watch.observers if other is not observer])
-                if forward.watch.observers:
+                others = [other for other in forward.watch.observers if other is not observer]
+                forward.watch = _Watch.by(others) if others else _NOBODY
+                if others:
                     continue
                 if forward.forward_before is None:
                     del layer.__dict__["forward"]
@@ -134,13 +140,19 @@ class _ObservedForward:
 
     def __init__(self, layer: RNNBase, forward_before: Callable[..., Any] | None) -> None:
         self.layer = layer
-        self.watch = _Watch()
+        self.watch = _NOBODY
         self.forward_before = forward_before
-        # A compiled graph hands out results alone. Importing Dynamo takes a second.
-        self._call: Callable[..., Any] = _call_outside_graphs() if "torch._dynamo" in sys.modules else _run_observed
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._call(self.layer, self.watch, arguments, keywords)
+        layer, watch = self.layer, self.watch
+        call = read_given_call(layer, arguments, keywords)
+        native = None if watch.native is None or choose_path(call) != "native" else watch.native
+        if isinstance(layer, RecurrentLayer):
+            layer.__dict__["path"] = "composite" if native is None else "native"  # as in `RecurrentLayer.forward`
+        if torch.is_grad_enabled() and not (native is not None and _reaches_every_state(layer, call)):
+            call = _with_differentiable_start(call)
+        run = _run_composite(layer, call, watch.observers) if native is None else _run_native(layer, call, native)
+        return hand_back(call, run.output, run.final)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Give a pickled layer its own forward, as `__deepcopy__`."""
@@ -152,20 +164,20 @@ class _ObservedForward:
         return self if copied is None else MethodType(type(copied).forward, copied)
 
 
-def _run_observed(layer: RNNBase, watch: _Watch, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    call = read_given_call(layer, arguments, keywords)
-    native = None if watch.native is None or choose_path(call) != "native" else watch.native
-    if isinstance(layer, RecurrentLayer):
-        layer.__dict__["path"] = "composite" if native is None else "native"  # as in `RecurrentLayer.forward`
-    if torch.is_grad_enabled() and not (native is not None and _reaches_every_state(layer, call)):
-        call = _with_differentiable_start(call)
-    run = _run_composite(layer, call, watch.observers) if native is None else _run_native(layer, call, native)
-    return hand_back(call, run.output, run.final)
+class _ForwardOutsideGraphs(_ObservedForward):
+    """The same, where somebody may compile the model."""
+
+    def __init__(self, layer: RNNBase, forward_before: Callable[..., Any] | None) -> None:
+        super().__init__(layer, forward_before)
+        self._call = _call_outside_graphs()
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self._call(self, *arguments, **keywords)
 
 
 @cache
 def _call_outside_graphs() -> Callable[..., Any]:
-    disabled: Callable[..., Any] = torch.compiler.disable(_run_observed)  # type: ignore[no-untyped-call]
+    disabled: Callable[..., Any] = torch.compiler.disable(_ObservedForward.__call__)  # type: ignore[no-untyped-call]
     return disabled
 
 
