@@ -30,13 +30,13 @@ HiddenState = Tensor | tuple[Tensor, Tensor]
 
 @dataclass(eq=False)  # not frozen, which takes a microsecond longer to make
 class Call:
-    """What a layer was asked to compute; not changed until it was and the call is detached, if somebody keeps it."""
+    """What a layer was asked to compute; made once and not changed."""
 
     # (T, N, I), or (R, I) as it came packed: the steps of all sequences, R together. In a detached call its stand-in.
     data: Tensor
     given: State | None  # the initial states, hidden (L*D, N, P), cell (L*D, N, H); None: zeros
     form: Form  # of the layer
-    # Of each of the L*D rows, in torch's order; read once, since some have to be computed.
+    # Of each of the L*D rows, in torch's order; read once, since some have to be computed. Empty in a detached call.
     weights: list[list[Tensor]]
     lengths: Tensor | None  # (N,) int64 on the CPU, 0..T; None: every sequence has all T steps
     is_batched: bool
@@ -57,18 +57,15 @@ class Call:
         hidden = self.data.new_zeros(*rows, kind.state_size)
         return State(hidden, None if kind.cell_size is None else self.data.new_zeros(*rows, kind.cell_size))
 
-    def detach_(self, rows: Tensor) -> None:
-        """Let go of the input and of what its caller may change; in place, since another call takes longer to make.
+    def detached(self, rows: Tensor) -> Call:
+        """Return the call for later: without graph and weights, and its own of what its caller may change meanwhile.
 
-        Of the input only steps, sequences and type are needed later, so values (T, N, *) or (R, *) that are kept
-        anyway, the detached `rows`, stand in for it. `inputs` and `initial` must not have been read, as they are not
-        on the native path.
+        Of the input only steps, sequences and type are needed then, so values (T, N, *) or (R, *) that are kept anyway,
+        the detached `rows`, stand in for it.
         """
-        self.data = rows
-        if self.packed is not None:
-            self.packed = self.packed._replace(data=rows)
-        if self.given is not None:
-            self.given = self.given.map(lambda state: state.detach().clone())
+        packed = None if self.packed is None else self.packed._replace(data=rows)
+        given = None if self.given is None else self.given.map(lambda state: state.detach().clone())
+        return Call(rows, given, self.form, [], self.lengths, self.is_batched, self.is_batch_first, packed)
 
     @property
     def num_sequences(self) -> int:

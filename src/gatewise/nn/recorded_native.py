@@ -40,11 +40,11 @@ class NativeCall(RecordedCall):
         self._has_cell_state = call.form.kind.cell_size is not None
         self._packed = None if call.packed is None else call.packed._replace(data=call.data.new_empty(0))
         if has_values:
-            self._layer, self._layers, self._call = layer, run.layers, call
+            self._layer, self._layers, self._weights = layer, run.layers, call.weights
             if not has_graph:  # nothing speaks against the caller's writing in the output
                 *others, last = run.layers
                 self._layers = [*others, LayerValues(last.output.clone(), last.kept)]
-            call.detach_(self._layers[-1].output)
+            self._call = call.detached(self._layers[-1].output)
             self._versions = self._versions_now()
 
     def _read_gradients(self) -> RecordedGradients | None:
@@ -60,12 +60,12 @@ class NativeCall(RecordedCall):
         with torch.inference_mode(False):  # what is made in that mode can never take part in a gradient
             layers = [*self._layers[:-1], LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)]
             rows = values_of_native(layers, self._call, equations_of(self._layer), num_directions(self._layer))
-            weights = TracedWeights.of_versions(self._layer, in_one_list(self._call.weights), self._versions[1:])
+            weights = TracedWeights.of_versions(self._layer, in_one_list(self._weights), self._versions[1:])
             return collect(self._layer, self._call, layers[-1].output, self._final(rows), rows, weights)
 
     def _versions_now(self) -> list[int | None]:
         """Return the version counters of the output and of all weights."""
-        return versions_of([self._layers[-1].output], *self._call.weights)
+        return versions_of([self._layers[-1].output], *self._weights)
 
     def _check_unchanged(self) -> None:
         if versions_of([self._layers[-1].output]) != self._versions[:1]:
