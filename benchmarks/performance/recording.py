@@ -44,7 +44,7 @@ def measure(part: Part) -> Iterator[Point]:
         steps = {name: StepOfLoop(pair.ours, step, kind) for name, kind in KINDS.items()}
         steps["norms, read"] = StepOfLoop(pair.ours, step, KINDS["norms"], read_norms)
         steps["everything, read"] = StepOfLoop(pair.ours, step, KINDS["everything"], read_everything)
-        of_loops = [Contestant(name, step.run, step.during) for name, step in steps.items()]
+        of_loops = [Contestant(name, of_loop.run, of_loop.during) for name, of_loop in steps.items()]
         yield point("training in one recording", pair, alternate([plain, *of_loops], part.pace_of_steps))
 
 

@@ -97,8 +97,6 @@ def alternate(contestants: Sequence[Contestant], pace: Pace, seed: int = 0) -> d
             contestant.run()
             return _seconds(contestant.run, 1)
 
-    for contestant in contestants:
-        turn(contestant)
     return _in_rounds(contestants, pace, turn, seed)
 
 
