@@ -18,6 +18,8 @@ void register_machine(nanobind::module_& module) {
     module.def("has_exchange_table", &has_exchange_table, "Whether torch shows its tensors without a detour through Python.");
     module.def("are_plain", &are_plain, "tensors"_a, "is_double"_a,
                "Whether all are tensors or parameters proper, dense, on the CPU, of the type and no negated views. Needs the table.");
+    module.def("are_plain_of_shapes", &are_plain_of_shapes, "rows"_a, "shapes"_a, "is_double"_a,
+               "Whether all tensors of all rows are plain and have these shapes. Needs the table.");
 }
 
 }  // namespace gatewise::bindings

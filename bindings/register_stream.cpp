@@ -33,10 +33,6 @@ using States = nb::ndarray<T, nb::numpy, nb::shape<-1, -1, -1>, nb::c_contig, nb
 using Weights = std::tuple<Tensor, Tensor, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>>;
 using Layers = nb::typed<nb::list, Weights>;
 
-std::string shape_of(std::ptrdiff_t rows, std::ptrdiff_t columns) {
-    return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
-}
-
 template <class T>
 class BoundStream {
 public:
@@ -57,7 +53,8 @@ public:
 private:
     static void check(const char* name, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t N, std::ptrdiff_t K) {
         if (rows == N && columns == K) return;
-        throw std::invalid_argument(std::string(name) + " must have shape " + shape_of(N, K) + ", got " + shape_of(rows, columns));
+        throw std::invalid_argument(std::string(name) + " must have shape (" + std::to_string(N) + ", " + std::to_string(K) + "), got (" +
+                                    std::to_string(rows) + ", " + std::to_string(columns) + ")");
     }
 
     static Sizes size_of(const Weights& layer, std::ptrdiff_t N) {

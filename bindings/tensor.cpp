@@ -87,6 +87,32 @@ bool asked_in_python(nb::handle object, Tensor& tensor) {
     return has_memory(tensor.data, tensor.shape.begin(), tensor.rank);
 }
 
+const Torch& torch_with_table() {
+    const Torch& known = torch();
+    if (known.view == nullptr) throw std::logic_error("this torch has no exchange table");
+    return known;
+}
+
+// What it is goes to `seen`.
+bool is_plain(const Torch& known, nb::handle tensor, bool is_double, nb::dlpack::dltensor& seen) {
+    const PyTypeObject* const type = Py_TYPE(tensor.ptr());
+    if (type != known.tensor && type != known.parameter) return false;
+    if (known.view(tensor.ptr(), &seen) != 0) {  // it is sparse, a wrapper that a transform has left, or something else without an address
+        PyErr_Clear();
+        return false;
+    }
+    if (!has_memory(seen.data, seen.shape, static_cast<std::size_t>(seen.ndim))) return false;
+    const bool is_on_cpu = seen.device.device_type == nb::device::cpu::value;
+    const bool is_floating = seen.dtype.code == static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float);
+    if (!is_on_cpu || !is_floating || seen.dtype.bits != (is_double ? 64 : 32)) return false;
+    return !nb::cast<bool>(nb::handle(known.is_neg)(tensor));
+}
+
+bool has_shape(const nb::dlpack::dltensor& tensor, const nb::tuple& shape) {
+    return std::equal(shape.begin(), shape.end(), tensor.shape, tensor.shape + tensor.ndim,
+                      [](nb::handle expected, std::int64_t size) { return nb::cast<std::int64_t>(expected) == size; });
+}
+
 }  // namespace
 
 bool read_tensor(nb::handle object, Tensor& tensor) noexcept {
@@ -105,21 +131,22 @@ bool read_tensor(nb::handle object, Tensor& tensor) noexcept {
 }
 
 bool are_plain(const Tensors& tensors, bool is_double) {
-    const Torch& known = torch();
-    if (known.view == nullptr) throw std::logic_error("this torch has no exchange table");
-    for (const nb::handle tensor : tensors) {
-        const PyTypeObject* const type = Py_TYPE(tensor.ptr());
-        if (type != known.tensor && type != known.parameter) return false;
-        nb::dlpack::dltensor seen;
-        if (known.view(tensor.ptr(), &seen) != 0) {  // it is sparse, a wrapper that a transform has left, or something else without an address
-            PyErr_Clear();
-            return false;
+    const Torch& known = torch_with_table();
+    nb::dlpack::dltensor seen;
+    return std::all_of(tensors.begin(), tensors.end(), [&](nb::handle tensor) { return is_plain(known, tensor, is_double, seen); });
+}
+
+bool are_plain_of_shapes(const TensorRows& rows, const RowShapes& shapes, bool is_double) {
+    const Torch& known = torch_with_table();
+    if (rows.size() != shapes.size()) return false;
+    for (std::size_t row = 0; row < rows.size(); row++) {
+        const auto tensors = nb::borrow<nb::list>(rows[row]);
+        const auto expected = nb::borrow<nb::tuple>(shapes[row]);
+        if (tensors.size() != expected.size()) return false;
+        for (std::size_t k = 0; k < tensors.size(); k++) {
+            nb::dlpack::dltensor seen;
+            if (!is_plain(known, tensors[k], is_double, seen) || !has_shape(seen, nb::borrow<nb::tuple>(expected[k]))) return false;
         }
-        if (!has_memory(seen.data, seen.shape, static_cast<std::size_t>(seen.ndim))) return false;
-        const bool is_on_cpu = seen.device.device_type == nb::device::cpu::value;
-        const bool is_floating = seen.dtype.code == static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float);
-        if (!is_on_cpu || !is_floating || seen.dtype.bits != (is_double ? 64 : 32)) return false;
-        if (nb::cast<bool>(nb::handle(known.is_neg)(tensor))) return false;
     }
     return true;
 }

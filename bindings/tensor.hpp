@@ -42,4 +42,11 @@ using Tensors = nanobind::typed<nanobind::list, Tensor>;
 // Whether all are tensors or parameters proper, dense, on the CPU, of the type and no negated views. Needs the table.
 bool are_plain(const Tensors& tensors, bool is_double);
 
+using TensorRows = nanobind::typed<nanobind::list, Tensors>;
+using Shape = nanobind::typed<nanobind::tuple, int, nanobind::ellipsis>;
+using RowShapes = nanobind::typed<nanobind::tuple, nanobind::typed<nanobind::tuple, Shape, nanobind::ellipsis>, nanobind::ellipsis>;
+
+// Whether all tensors of all rows are so and have these shapes.
+bool are_plain_of_shapes(const TensorRows& rows, const RowShapes& shapes, bool is_double);
+
 }  // namespace gatewise::bindings

@@ -32,6 +32,11 @@ def are_plain(tensors: list[torch.Tensor], is_double: bool) -> bool:
     Whether all are tensors or parameters proper, dense, on the CPU, of the type and no negated views. Needs the table.
     """
 
+def are_plain_of_shapes(rows: list[list[torch.Tensor]], shapes: tuple[tuple[tuple[int, ...], ...], ...], is_double: bool) -> bool:
+    """
+    Whether all tensors of all rows are plain and have these shapes. Needs the table.
+    """
+
 @overload
 def exp(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], level: str | None = None) -> None: ...
 

@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gatewise import _native
 from gatewise._native import layer as layer_module
+from gatewise._native import tensors as tensors_module
 from gatewise._native.scratch import workspace
 from gatewise._native.tensors import is_plain
 
@@ -141,3 +142,33 @@ def test_tensors_that_kernels_can_read_are_known(dtype: torch.dtype) -> None:
     other = torch.float64 if dtype == torch.float32 else torch.float32
     assert _native.are_plain(tensors, other) is False
     assert not any(is_plain(tensor, other) for tensor in tensors)
+
+
+@pytest.fixture(params=[True, False], ids=["table", "python"])
+def _has_table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the bindings, and in Python as with a torch without the table."""
+    monkeypatch.setattr(tensors_module, "_HAS_TABLE", request.param)
+
+
+@pytest.mark.usefixtures("_has_table")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_shapes_of_rows_are_compared(dtype: torch.dtype) -> None:
+    matrix, vector = torch.nn.Parameter(torch.zeros(2, 3, dtype=dtype)), torch.zeros(2, dtype=dtype)
+    rows, shapes = [[matrix, vector], [matrix.t()]], (((2, 3), (2,)), ((3, 2),))
+    assert _native.are_plain_of_shapes(rows, shapes, dtype) is True
+    assert _native.are_plain_of_shapes([], (), dtype) is True
+    other = torch.float64 if dtype == torch.float32 else torch.float32
+    assert _native.are_plain_of_shapes(rows, shapes, other) is False
+    for wrong in [
+        (((2, 3), (2,)), ((2, 3),)),
+        (((2, 3), (2,)), ((3, 2, 1),)),
+        (((2, 3), (2,)), ((3,),)),
+        (((2, 3),), ((3, 2),)),
+        (((2, 3), (2,), (2,)), ((3, 2),)),
+        (((2, 3), (2,)),),
+        (((2, 3), (2,)), ((3, 2),), ()),
+    ]:
+        assert _native.are_plain_of_shapes(rows, wrong, dtype) is False
+    for name, odd in odd_tensors().items():
+        if name != "double" or dtype == torch.float32:
+            assert _native.are_plain_of_shapes([[odd]], (((2, 3),),), dtype) is False, name

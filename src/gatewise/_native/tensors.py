@@ -8,6 +8,8 @@ from torch.nn import Parameter
 
 import gatewise._core as _core
 
+RowShapes = tuple[tuple[tuple[int, ...], ...], ...]  # of the tensors of some rows
+
 _HAS_TABLE = _core.has_exchange_table()  # torch has it since 2.10
 
 
@@ -19,6 +21,18 @@ def are_plain(tensors: list[Tensor], dtype: torch.dtype) -> bool:
     if _HAS_TABLE:
         return _core.are_plain(tensors, dtype == torch.float64)
     return all(is_plain(tensor, dtype) for tensor in tensors)
+
+
+def are_plain_of_shapes(rows: list[list[Tensor]], shapes: RowShapes, dtype: torch.dtype) -> bool:
+    """Whether all tensors of all rows are plain and have these shapes."""
+    if _HAS_TABLE:
+        return _core.are_plain_of_shapes(rows, shapes, dtype == torch.float64)
+    return have_shapes(rows, shapes) and all(is_plain(tensor, dtype) for row in rows for tensor in row)
+
+
+def have_shapes(rows: list[list[Tensor]], shapes: RowShapes) -> bool:
+    """Whether all tensors of all rows have these shapes."""
+    return tuple(tuple(tuple(tensor.shape) for tensor in row) for row in rows) == shapes
 
 
 def is_plain(tensor: Tensor, dtype: torch.dtype) -> bool:

@@ -26,6 +26,7 @@ from gatewise.nn.weights import in_one_list
 Path = Literal["native", "composite", "torch"]
 
 
+_KERNEL_DTYPES = (torch.float32, torch.float64)
 _HAS_KERNELS = _native.cpu_level() != "none"  # once: the compiler cannot see through the call
 
 
@@ -35,7 +36,7 @@ def choose_path(call: Call) -> Path:
     if torch.compiler.is_compiling():
         # ONNX has operators for torch's layers and none for ours.
         is_open = call.packed is None and not torch.onnx.is_in_onnx_export() and not torch.is_autocast_enabled("cpu")
-        return "native" if _HAS_KERNELS and is_open and _is_native(call) else "torch"
+        return "native" if _HAS_KERNELS and is_open and _is_native_in_graph(call) else "torch"
     if _is_being_transformed():
         return "composite"
     if _HAS_KERNELS and not _is_watched() and _is_native(call):
@@ -66,20 +67,33 @@ def _is_watched() -> bool:
 def _is_native(call: Call) -> bool:
     """Whether layer and call are of the kinds that the kernels know."""
     dtype = call.data.dtype
-    if not call.data.numel() or dtype not in (torch.float32, torch.float64):
-        return False
-    tensors = [call.data]
-    if call.given is not None:
-        tensors.append(call.given.hidden)
-        if call.given.cell is not None:
-            tensors.append(call.given.cell)
-    for weights, shapes in zip(call.weights, call.form.weight_shapes, strict=True):
-        if tuple([weight.shape for weight in weights]) != shapes:
-            return False  # torch says what is wrong with them
-        tensors += weights
-    if torch.compiler.is_compiling():  # it shows fake tensors, and tells nobody whether one is a negated view
-        return all(tensor.dtype == dtype and tensor.is_cpu and tensor.layout == torch.strided for tensor in tensors)
-    return _native.are_plain(tensors, dtype)
+    return (
+        dtype in _KERNEL_DTYPES
+        and call.data.numel() > 0
+        and _native.are_plain(_given_tensors(call), dtype)
+        # Where they are not, torch says what is wrong with them.
+        and _native.are_plain_of_shapes(call.weights, call.form.weight_shapes, dtype)
+    )
+
+
+def _is_native_in_graph(call: Call) -> bool:
+    """Answer the same while Dynamo traces, which shows fake tensors and tells nobody whether one is a negated view."""
+    dtype = call.data.dtype
+    tensors = [*_given_tensors(call), *in_one_list(call.weights)]
+    return (
+        dtype in _KERNEL_DTYPES
+        and call.data.numel() > 0
+        and _native.have_shapes(call.weights, call.form.weight_shapes)
+        and all(tensor.dtype == dtype and tensor.is_cpu and tensor.layout == torch.strided for tensor in tensors)
+    )
+
+
+def _given_tensors(call: Call) -> list[Tensor]:
+    """Return the input and the initial states that were given."""
+    if call.given is None:
+        return [call.data]
+    tensors = [call.data, call.given.hidden]
+    return tensors if call.given.cell is None else [*tensors, call.given.cell]
 
 
 def run(path: Path, layer: RNNBase, call: Call) -> tuple[Tensor, State]:
