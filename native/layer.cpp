@@ -65,12 +65,13 @@ int threads_worth(const Sizes& size, Cell cell, std::ptrdiff_t columns, std::ptr
     return static_cast<int>(std::max<std::ptrdiff_t>(1, std::min(most, static_cast<std::ptrdiff_t>(std::min(work / kWorthAThread, 1e6)))));
 }
 
-// How many stretches of a single sequence are projected ahead: the preactivations of all its steps are kept at once, and a second core is worth its
-// while at less than for the walk, since nobody waits for it twice.
-int stretches_of(const Sizes& size, Cell cell, int max_threads) {
-    constexpr std::ptrdiff_t kFewPreactivations = 256 * 1024;
-    if (size.N > 1 || size.T * blocks_of(cell) * size.H > kFewPreactivations) return 1;
-    return threads_worth(size, cell, 3 * size.I, std::min(max_threads, 2));
+// Whether the input projection of a single sequence is worth a second thread, which makes it while the first one walks: that takes fewer
+// multiplications than where threads wait for each other in the end. The preactivations of all steps are kept at once.
+bool is_worth_projecting_ahead(const Sizes& size, Cell cell, int max_threads) {
+    constexpr std::ptrdiff_t kFewPreactivations = 256 * 1024, kWorthAThread = 400'000;
+    if (size.N > 1 || max_threads < 2) return false;
+    const std::ptrdiff_t preactivations = blocks_of(cell) * size.T * size.H;
+    return preactivations <= kFewPreactivations && preactivations * size.I >= kWorthAThread;
 }
 
 // How many threads walk through all sequences together, each with a share of the units. They wait for each other after every step, so they need
@@ -99,7 +100,7 @@ Division division_of(const Sizes& size, Cell cell, int max_threads) {
     const bool is_packed_apart = has_few_weights && std::max(parts, groups * slices) <= kFewParts;
     return {.parts = parts,
             .crew = crew,
-            .stretches = is_packed_apart ? stretches_of(size, cell, max_threads) : 1,
+            .is_projected_ahead = crew == 1 && is_worth_projecting_ahead(size, cell, max_threads),
             .groups = groups,
             .slices = slices,
             .product_threads = std::min(product_threads, groups * slices),  // a third thread would be done no sooner than the two
@@ -118,19 +119,28 @@ std::ptrdiff_t backward_work_of(const Kernels& kernels, Cell cell, const Sizes& 
 }
 
 template <class T>
-void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, const Division& of) {
+void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, const Division& division) {
     const Recurrent<T>& recurrent = kernels_of_cell<T>(kernels, cell);
-    const auto walk_together = [&, of = walked_together(of)](int member, Meeting& meeting) {
+    const auto walk_together = [&, of = walked_together(division)](int member, Meeting& meeting) {
         const FlushSubnormals flush(kFlushes<T>);
         recurrent.pack_forward(call, of, member);
-        recurrent.forward(call, of, {0, call.size.N, 1}, member, &meeting);
+        recurrent.forward(call, of, {0, call.size.N, 1}, member, &meeting, nullptr);
     };
-    if (of.crew > 1 && run_together(of.crew, walk_together)) return;
+    Progress progress;
+    const auto project_and_walk = [&](int member, Meeting&) {
+        const FlushSubnormals flush(kFlushes<T>);
+        if (member == 1) return recurrent.project(call, division, progress);
+        recurrent.pack_forward(call, division, 0);
+        recurrent.forward(call, division, {0, 1, 1}, 0, nullptr, &progress);
+    };
+    if (division.crew > 1 && run_together(division.crew, walk_together)) return;
+    if (division.is_projected_ahead && run_together(2, project_and_walk)) return;
+    Division of = division;
+    of.is_projected_ahead = false;
     if (!of.is_packed_apart) run_parts(of.parts, [&](int part) { recurrent.pack_forward(call, of, part); });
-    if (of.stretches > 1) run_flushing<T>(of.stretches, [&](int stretch) { recurrent.project(call, of, stretch); });
     run_flushing<T>(of.parts, [&](int part) {
         if (of.is_packed_apart) recurrent.pack_forward(call, of, part);
-        recurrent.forward(call, of, share_of(part, of.parts, call.size.N, call.steps), part, nullptr);
+        recurrent.forward(call, of, share_of(part, of.parts, call.size.N, call.steps), part, nullptr, nullptr);
     });
 }
 

@@ -118,8 +118,8 @@ struct Share {
 struct Division {
     int parts = 1;   // forward and through time: of the sequences or, where they are shared, of the units
     bool shares_units = false;  // every part walks through all sequences, and meets the others after every step
-    int crew = 1;    // how many parts the units can be shared out to instead: no projection, one group, one stretch, not packed apart
-    int stretches = 1;  // of the steps of a single sequence, whose input projection is made ahead, each by a part of its own
+    int crew = 1;    // how many parts the units can be shared out to instead: no projection, one group, not projected ahead, not packed apart
+    bool is_projected_ahead = false;  // a single sequence: one thread makes the input projection, another walks behind it
     int groups = 1;  // of the sequences in the products: each has its own sums, which are added up in the end
     int slices = 1;  // of the rows of dW and of dx in each group: groups * slices parts of the products
     int product_threads = 1;
@@ -129,6 +129,11 @@ struct Division {
 // Where threads that walk together wait for each other.
 class Meeting;
 void meet(Meeting& meeting);
+
+// How many steps a thread has made for those that walk behind it. `wait_for` returns how many, when there are at least so many.
+class Progress;
+void reach(Progress& progress, std::ptrdiff_t steps);
+std::ptrdiff_t wait_for(const Progress& progress, std::ptrdiff_t steps);
 
 // A kernel works as one part, in whose private workspace; parts may run at the same time. pack_* must have run before: for all parts, or for this one
 // where they pack apart. Blocks come from the last steps to the first, each through time and then to its products; `sum_up` follows the last one, if there are groups.
@@ -142,8 +147,9 @@ struct Recurrent {
     void (*pack_forward)(const Forward<T>&, const Division&, int part);
     void (*pack_through_time)(const Backward<T>&, const Division&, int part);
     void (*pack_products)(const Backward<T>&, const Division&, int part);
-    void (*project)(Forward<T>, Division, int stretch);  // before pack_forward and forward, where there are stretches
-    void (*forward)(Forward<T>, Division, Share, int part, Meeting*);  // null: the part has all units of its sequences
+    void (*project)(Forward<T>, Division, Progress&);  // beside pack_forward and forward, where the division says so
+    // Meeting null: the part has all units of its sequences. Progress null: nobody projects ahead.
+    void (*forward)(Forward<T>, Division, Share, int part, Meeting*, const Progress*);
     void (*through_time)(Backward<T>, Division, Block, Share, int part, Meeting*);
     void (*products)(Backward<T>, Division, Block, Share, int part);
     void (*sum_up)(const Backward<T>&, const Division&, int thread);

@@ -43,7 +43,7 @@ void Stream<T>::step(const T* x, T* y) {
         call.h_n = layer.h.data();  // written when h_0 has been read
         call.c_n = layer.c.data();
         call.work = layer.work.get();
-        recurrent_.forward(call, Division{}, {0, N, 1}, 0, nullptr);
+        recurrent_.forward(call, Division{}, {0, N, 1}, 0, nullptr, nullptr);
         x = layer.y.data();
     }
     std::copy(layers_.back().y.begin(), layers_.back().y.end(), y);

@@ -46,6 +46,19 @@ void run_on_torchs_threads(int count, Work work) {
     neighbours.judge(is_held_up, begin, Clock::now());
 }
 
+// Who waits for long leaves its core to whoever else may be meant to come.
+template <class IsOver>
+void wait_until(IsOver is_over) {
+    constexpr int kPatience = 2000;
+    for (int looked = 0; !is_over(); ++looked) {
+        if (looked < kPatience) {
+            pause_briefly();
+        } else {
+            sched_yield();
+        }
+    }
+}
+
 bool may_use_threads() { return !is_working && !is_forked_child.load() && !omp_in_parallel(); }
 
 bool run_on_our_team(int parts, void (*body)(void* context, int part), void* context) {
@@ -84,24 +97,24 @@ bool run_together(int members, void (*body)(void* context, int member, Meeting& 
     return have_come;
 }
 
-// A member that waits for long leaves its core to whoever else may be meant to come.
 void Meeting::wait() {
-    constexpr int kPatience = 2000;
     const unsigned round = round_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
         arrived_.store(0, std::memory_order_relaxed);
         round_.store(round + 1, std::memory_order_release);
         return;
     }
-    for (int looked = 0; round_.load(std::memory_order_acquire) == round; ++looked) {
-        if (looked < kPatience) {
-            pause_briefly();
-        } else {
-            sched_yield();
-        }
-    }
+    wait_until([&] { return round_.load(std::memory_order_acquire) != round; });
+}
+
+std::ptrdiff_t Progress::wait_for(std::ptrdiff_t place) const {
+    std::ptrdiff_t reached = 0;
+    wait_until([&] { return (reached = reached_.load(std::memory_order_acquire)) >= place; });
+    return reached;
 }
 
 void meet(Meeting& meeting) { meeting.wait(); }
+void reach(Progress& progress, std::ptrdiff_t steps) { progress.reach(steps); }
+std::ptrdiff_t wait_for(const Progress& progress, std::ptrdiff_t steps) { return progress.wait_for(steps); }
 
 }  // namespace gatewise

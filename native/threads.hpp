@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 
 #include "recurrent.hpp"
 
@@ -34,6 +35,19 @@ private:
     const int members_;
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
+};
+
+// How far a thread has come, for those that follow it.
+class Progress {
+public:
+    // Says so, with all that was written before.
+    void reach(std::ptrdiff_t place) { reached_.store(place, std::memory_order_release); }
+
+    // Returns how far it has come, when that is at least `place`.
+    std::ptrdiff_t wait_for(std::ptrdiff_t place) const;
+
+private:
+    alignas(64) std::atomic<std::ptrdiff_t> reached_{0};
 };
 
 // Calls body(context, member, meeting) for member = 0 .. members-1, all at the same time; or, where threads of torch's cannot be had or may be put

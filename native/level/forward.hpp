@@ -33,7 +33,7 @@ struct ForwardKernel {
             width = rounded_up(columns, kLanes<V>) + kLanes<V>;  // the last vector of the last block reaches beyond it
             const std::ptrdiff_t sequences = most_sequences(division, of.N);
             const std::ptrdiff_t fitting = block_bytes(of, division.parts) / (width * sequences * std::ptrdiff_t{sizeof(S)});
-            block_steps = division.stretches > 1 || fitting > of.T ? of.T : fitting < 1 ? 1 : fitting;
+            block_steps = division.is_projected_ahead || fitting > of.T ? of.T : fitting < 1 ? 1 : fitting;
             W_ih = 0;                                                                // panels of [I,columns]
             W_hh = W_ih + Panels<V>::size_of(of.I, columns);                         // panels of [P,columns]
             W_hr = W_hh + Panels<V>::size_of(of.P, columns);                         // panels of [H,P]
@@ -44,7 +44,7 @@ struct ForwardKernel {
             m = rounded_up(c + (C::kHasCellState ? sequences * c_stride(of.H) : 0), kAlign);  // o * tanh(c_t) of a step [sequences,H], if projected
             s = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);           // [kStepRows,width]
             a = rounded_up(s + (sequences < kStepRows ? sequences : kStepRows) * width, kAlign);  // [block_steps*sequences,width]
-            const int packers = division.stretches > 1 ? division.stretches : division.is_packed_apart || division.shares_units ? division.parts : 1;
+            const int packers = division.is_packed_apart || division.shares_units ? division.parts : 1;
             this->divide(b_hh + rounded_up(columns, kAlign), a + block_steps * sequences * width, division.parts, packers);
         }
     };
@@ -95,7 +95,7 @@ struct ForwardKernel {
         const Weights weights(call, Layout(call.size, division), division, part);
         const int packers = division.is_packed_apart || division.shares_units ? 1 : division.parts;
         const Span share = panels_of(weights.W_hh.count(), part, packers);
-        if (division.stretches == 1) weights.pack_input(share, call);
+        if (!division.is_projected_ahead) weights.pack_input(share, call);
         weights.pack_recurrent(share, call);
         if (!call.size.has_projection) return;
         const Span of_W_hr = panels_of(weights.W_hr.count(), part, packers);
@@ -146,23 +146,26 @@ struct ForwardKernel {
         GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t P) const { store_upto(row.y, sum, u, P); }
     };
 
-    // A stretch of the steps of a single sequence, with weights packed for it: the walk waits for every step before, the projection for none.
-    static void project(Forward<S> call, Division division, int stretch) {
+    // The preactivations of a single sequence, some steps at a time, for the thread that walks behind: the walk waits for every step before, the
+    // projection for none. Few at first, since the other one waits for them.
+    static void project(Forward<S> call, Division division, Progress& progress) {
+        constexpr std::ptrdiff_t kStepsAtATime = 12;
         const Layout layout(call.size, division);
-        const Weights weights(call, layout, division, stretch);
+        const Weights weights(call, layout, division, 0);
         S* const own = layout.own(call.work, 0);
         weights.pack_input(weights.W_ih.all(), call);
-        Row rows[kStepRows];
-        const std::ptrdiff_t length = length_of(call.steps, 0, call.size.T), end = length * (stretch + 1) / division.stretches;
-        for (std::ptrdiff_t s = length * stretch / division.stretches; s < end; s += kStepRows) {
-            const std::ptrdiff_t last = s + kStepRows < end ? s + kStepRows : end;
+        Row rows[kStepsAtATime];
+        const std::ptrdiff_t length = length_of(call.steps, 0, call.size.T);
+        for (std::ptrdiff_t s = 0; s < length; s += kStepsAtATime) {
+            const std::ptrdiff_t last = s + kStepsAtATime < length ? s + kStepsAtATime : length;
             const std::ptrdiff_t count = list_rows(call, {0, 1, 1}, s, last, layout, own, own + layout.a + s * layout.width, rows);
             multiply_panels(rows, 0, count, weights.W_ih, weights.W_ih.all(), 0, call.size.I, FromInput{weights.b_ih});
+            reach(progress, last);
         }
     }
 
-    // All units of a share of the sequences; where there is a meeting, a share of the units of all sequences.
-    static void run(Forward<S> call, Division division, Share share, int part, Meeting* meeting) {
+    // All units of a share of the sequences; where there is a meeting, a share of the units of all sequences. With a progress, behind `project`.
+    static void run(Forward<S> call, Division division, Share share, int part, Meeting* meeting, const Progress* progress) {
         const auto& [T, N, I, H, P, has_projection] = call.size;
         const Layout layout(call.size, division);
         const Weights weights(call, layout, division, part);
@@ -173,14 +176,16 @@ struct ForwardKernel {
         zero(own + layout.zeros, zeros_of(call.size));
         start(call, share, own + layout.c, !meeting || part == 0);
         const std::ptrdiff_t longest = longest_of(call.steps, share, T);
+        std::ptrdiff_t projected = 0;
         for (std::ptrdiff_t block = 0; block < longest; block += layout.block_steps) {
             const std::ptrdiff_t block_end = block + layout.block_steps < longest ? block + layout.block_steps : longest;
             const std::ptrdiff_t count = list_rows(call, share, block, block_end, layout, own, own + layout.a, rows);
-            if (division.stretches == 1) multiply_panels(rows, 0, count, weights.W_ih, weights.W_ih.all(), 0, I, FromInput{weights.b_ih});
+            if (!progress) multiply_panels(rows, 0, count, weights.W_ih, weights.W_ih.all(), 0, I, FromInput{weights.b_ih});
             std::ptrdiff_t first = 0;
             for (std::ptrdiff_t s = block; s < block_end; ++s) {
                 const Walk walk = s % 2 == 0 ? Walk::upwards : Walk::downwards;
                 std::ptrdiff_t last = first;
+                if (progress && projected <= s) projected = wait_for(*progress, s + 1);
                 for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) last += length_of(call.steps, n, T) > s ? 1 : 0;
                 for (std::ptrdiff_t next; first < last; first = next) {
                     next = first + kStepRows < last ? first + kStepRows : last;

@@ -14,6 +14,7 @@
 #include "layer.hpp"
 #include "levels.hpp"
 #include "random_case.hpp"
+#include "threads.hpp"
 
 namespace gatewise::tests {
 namespace {
@@ -186,6 +187,13 @@ void test_case(const Kernels& kernels, const Case& drawn, Random& random) {
         require(!agrees<T>(actual.at(name), spoilt, kTolerance<T>), name + " agrees with a spoilt reference");
     }
     require(run_kernels<T>(kernels, drawn, plain, drawn.division(false)) == actual, "one thread gives other bits than several");
+    if (drawn.size.N == 1) {  // within another call there is no second thread that could project ahead
+        Results within;
+        run_parts(2, [&](int part) {
+            if (part == 0) within = run_kernels<T>(kernels, drawn, plain, drawn.division(true));
+        });
+        require(within == actual, "a call within another one gives other bits");
+    }
     if (!drawn.size.has_projection) {
         const auto of_crew = [&](int crew) { return run_kernels<T>(kernels, drawn, plain, {.parts = 1, .crew = crew, .slices = crew, .product_threads = crew}); };
         Results alone = of_crew(1), together = of_crew(2 + drawn.parts % 2);
@@ -208,7 +216,7 @@ void test_cell(const std::string& level, Cell cell, int num_cases) {
         {.T = 150, .N = 2, .I = 5, .H = 19, .P = 19, .has_projection = false},
         {.T = 40, .N = 7, .I = 301, .H = 21, .P = 21, .has_projection = false},
         {.T = 260, .N = 16, .I = 3, .H = 66, .P = 66, .has_projection = false},  // several blocks of steps in backward
-        {.T = 513, .N = 1, .I = 7, .H = 70, .P = 70, .has_projection = false},   // one sequence, whose steps fall into several stretches
+        {.T = 513, .N = 1, .I = 7, .H = 70, .P = 70, .has_projection = false},   // one sequence, projected ahead many times
     };
     static constexpr Sizes wide[] = {
         {.T = 3, .N = 1, .I = 2, .H = 8300, .P = 1, .has_projection = true},     // a step alone fills a block of them

@@ -38,8 +38,8 @@ struct Case {
     Sizes size;
     bool is_reverse = false, is_ragged = false, is_packed = false;
     std::vector<std::int64_t> lengths{}, offsets{};  // lengths of all T where not ragged
-    int parts = 1, stretches = 1, groups = 1;
-    bool is_packed_apart = false;
+    int parts = 1, groups = 1;
+    bool is_packed_apart = false, is_projected_ahead = false;
     Index gap = 0;  // elements between rows of strided arrays
     Order x_order = Order::time_major, y_order = Order::time_major, dy_order = Order::time_major;
     bool is_state_expanded = false, is_dy_row_constant = false, are_totals_on_lines = false;
@@ -88,7 +88,7 @@ struct Case {
         const int product_threads = has_threads ? parts + 3 : 1;
         const int slices = has_threads ? 1 + product_threads / groups : 1;
         return {.parts = has_threads ? parts : 1,
-                .stretches = has_threads && size.N == 1 ? stretches : 1,
+                .is_projected_ahead = has_threads && size.N == 1 && is_projected_ahead,
                 .groups = groups,
                 .slices = slices,
                 .product_threads = product_threads,
@@ -99,8 +99,8 @@ struct Case {
         static const char* const names[] = {"rnn_tanh", "rnn_relu", "lstm", "gru"};
         std::ostringstream out;
         out << names[static_cast<int>(cell)] << " T=" << size.T << " N=" << size.N << " I=" << size.I << " H=" << size.H << " P=" << size.P
-            << (is_reverse ? " reverse" : "") << (is_packed ? " packed" : "") << " parts=" << parts << " stretches=" << stretches << " groups=" << groups
-            << (is_packed_apart ? " apart" : "") << " gap=" << gap;
+            << (is_reverse ? " reverse" : "") << (is_packed ? " packed" : "") << " parts=" << parts << " groups=" << groups
+            << (is_packed_apart ? " apart" : "") << (is_projected_ahead ? " ahead" : "") << " gap=" << gap;
         if (is_ragged) out << " lengths";
         for (std::size_t n = 0; is_ragged && n < lengths.size(); ++n) out << (n ? "," : "=") << lengths[n];
         return out.str();
@@ -153,8 +153,8 @@ inline Case draw_case(Cell cell, Sizes size, Random& random) {
     draw_lengths(drawn, random);
     drawn.parts = static_cast<int>(1 + random.below(std::min<Index>(3, size.N)));
     drawn.groups = static_cast<int>(1 + random.below(std::min<Index>(3, size.N)));
-    drawn.stretches = static_cast<int>(1 + random.below(3));
     drawn.is_packed_apart = random.one_in(2);
+    drawn.is_projected_ahead = random.one_in(2);
     drawn.gap = random.one_in(3) ? 0 : 1 + random.below(9);
     drawn.x_order = static_cast<Order>(random.below(3));
     drawn.y_order = static_cast<Order>(random.below(2));  // what is written cannot be expanded

@@ -120,6 +120,27 @@ void test_members_meet() {
     }
 }
 
+void test_who_follows_sees_what_was_written() {
+    constexpr std::ptrdiff_t kPlaces = 20'000;
+    std::vector<std::ptrdiff_t> written(kPlaces, 0);
+    Progress progress;
+    std::thread leader([&] {
+        for (std::ptrdiff_t place = 0; place < kPlaces; ++place) {
+            written[static_cast<std::size_t>(place)] = place + 1;
+            if (place % 3 == 0 || place + 1 == kPlaces) progress.reach(place + 1);
+        }
+    });
+    std::ptrdiff_t wrong = 0, early = 0;
+    for (std::ptrdiff_t place = 0, reached = 0; place < kPlaces; ++place) {
+        if (reached <= place) reached = progress.wait_for(place + 1);
+        early += reached <= place;
+        wrong += written[static_cast<std::size_t>(place)] != place + 1;
+    }
+    leader.join();
+    require(early == 0 && wrong == 0, "a thread goes on before the one that it follows has come so far");
+    require(progress.wait_for(0) == kPlaces, "a progress forgets how far it has come");
+}
+
 void test_nobody_meets_where_threads_may_be_missing() {
     std::atomic<int> met{0};
     run_parts(2, [&](int) { met += run_together(2, [](int, Meeting& meeting) { meeting.wait(); }); });
@@ -166,6 +187,7 @@ int main() {
     test_team_computes_as_its_caller_does();
     test_calls_from_several_threads_and_from_within_calls();
     test_members_meet();
+    test_who_follows_sees_what_was_written();
     test_nobody_meets_where_threads_may_be_missing();
     test_forked_child_does_its_work();
     test_neighbours_are_expected_after_calls_that_were_held_up();
