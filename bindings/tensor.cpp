@@ -140,12 +140,12 @@ bool are_plain_of_shapes(const TensorRows& rows, const RowShapes& shapes, bool i
     const Torch& known = torch_with_table();
     if (rows.size() != shapes.size()) return false;
     for (std::size_t row = 0; row < rows.size(); row++) {
-        const auto tensors = nb::borrow<nb::list>(rows[row]);
-        const auto expected = nb::borrow<nb::tuple>(shapes[row]);
+        const auto tensors = nb::cast<nb::list>(rows[row]);
+        const auto expected = nb::cast<nb::tuple>(shapes[row]);
         if (tensors.size() != expected.size()) return false;
         for (std::size_t k = 0; k < tensors.size(); k++) {
             nb::dlpack::dltensor seen;
-            if (!is_plain(known, tensors[k], is_double, seen) || !has_shape(seen, nb::borrow<nb::tuple>(expected[k]))) return false;
+            if (!is_plain(known, tensors[k], is_double, seen) || !has_shape(seen, nb::cast<nb::tuple>(expected[k]))) return false;
         }
     }
     return true;

@@ -35,6 +35,7 @@ void run_flushing(int parts, auto body) {
 Division walked_together(Division division) {
     division.shares_units = division.crew > 1;
     if (division.shares_units) division.parts = division.crew;
+    division.is_projected_ahead = false;
     return division;
 }
 
@@ -65,13 +66,14 @@ int threads_worth(const Sizes& size, Cell cell, std::ptrdiff_t columns, std::ptr
     return static_cast<int>(std::max<std::ptrdiff_t>(1, std::min(most, static_cast<std::ptrdiff_t>(std::min(work / kWorthAThread, 1e6)))));
 }
 
-// Whether the input projection of a single sequence is worth a second thread, which makes it while the first one walks: that takes fewer
-// multiplications than where threads wait for each other in the end. The preactivations of all steps are kept at once.
+// Whether the input projection of a single sequence is worth a second thread, which makes it while the first one walks: fewer multiplications are
+// than where threads wait for each other in the end. But of few steps the first, for which the walk waits, are half; preactivations of all steps are
+// kept at once; and W_ih is read again for every dozen steps, so it must not come from memory.
 bool is_worth_projecting_ahead(const Sizes& size, Cell cell, int max_threads) {
-    constexpr std::ptrdiff_t kFewPreactivations = 256 * 1024, kWorthAThread = 400'000;
-    if (size.N > 1 || max_threads < 2) return false;
+    constexpr std::ptrdiff_t kWorthAThread = 400'000, kFewestSteps = 32, kFewPreactivations = 256 * 1024, kFewWeights = 1'000'000;
     const std::ptrdiff_t preactivations = blocks_of(cell) * size.T * size.H;
-    return preactivations <= kFewPreactivations && preactivations * size.I >= kWorthAThread;
+    return size.N == 1 && max_threads > 1 && size.T >= kFewestSteps && preactivations <= kFewPreactivations &&
+           preactivations * size.I >= kWorthAThread && blocks_of(cell) * size.H * size.I <= kFewWeights;
 }
 
 // How many threads walk through all sequences together, each with a share of the units. They wait for each other after every step, so they need
@@ -135,12 +137,12 @@ void run_forward(const Kernels& kernels, Cell cell, const Forward<T>& call, cons
     };
     if (division.crew > 1 && run_together(division.crew, walk_together)) return;
     if (division.is_projected_ahead && run_together(2, project_and_walk)) return;
-    Division of = division;
-    of.is_projected_ahead = false;
-    if (!of.is_packed_apart) run_parts(of.parts, [&](int part) { recurrent.pack_forward(call, of, part); });
-    run_flushing<T>(of.parts, [&](int part) {
-        if (of.is_packed_apart) recurrent.pack_forward(call, of, part);
-        recurrent.forward(call, of, share_of(part, of.parts, call.size.N, call.steps), part, nullptr, nullptr);
+    Division apart = division;
+    apart.is_projected_ahead = false;
+    if (!apart.is_packed_apart) run_parts(apart.parts, [&](int part) { recurrent.pack_forward(call, apart, part); });
+    run_flushing<T>(apart.parts, [&](int part) {
+        if (apart.is_packed_apart) recurrent.pack_forward(call, apart, part);
+        recurrent.forward(call, apart, share_of(part, apart.parts, call.size.N, call.steps), part, nullptr, nullptr);
     });
 }
 

@@ -146,8 +146,7 @@ struct ForwardKernel {
         GATEWISE_INLINE void put(const Row& row, V sum, std::ptrdiff_t u, std::ptrdiff_t P) const { store_upto(row.y, sum, u, P); }
     };
 
-    // The preactivations of a single sequence, some steps at a time, for the thread that walks behind: the walk waits for every step before, the
-    // projection for none. Few at first, since the other one waits for them.
+    // The preactivations of a single sequence for the thread that walks behind, few steps at a time, since it waits for the first of them.
     static void project(Forward<S> call, Division division, Progress& progress) {
         constexpr std::ptrdiff_t kStepsAtATime = 12;
         const Layout layout(call.size, division);
