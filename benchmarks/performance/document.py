@@ -106,7 +106,7 @@ def summary(points: Sequence[Point]) -> str:
     lines = []
     for of, over in dict.fromkeys((claim.of, claim.over) for point in points for claim in point.claims):
         verdicts = [judge(p, claim) for p in points for claim in p.claims if (claim.of, claim.over) == (of, over)]
-        ratios = [v.estimate.value for v in verdicts if v.claim.statistic == "ratio"]
+        ratios = [v.estimate.value for v in verdicts if v.claim.statistic != "difference"]
         aimed = [v for v in verdicts if v.claim.target is not None]
         parts = [f"geometric mean {geometric_mean(ratios):.2f}"] if ratios else []
         parts += [f"target met at {sum(v.is_met for v in aimed)} of {len(aimed)}"] if aimed else []

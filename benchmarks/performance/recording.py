@@ -94,7 +94,7 @@ def read_everything(recording: LayerRecording) -> object:
 def point(job: str, pair: LayerPair, samples: dict[str, list[float]]) -> Point:
     is_long = statistics.median(samples["plain"]) > LONG_S
     claims = [
-        Claim(of=name, over="plain", bound="at most", target=kind.ratio)
+        Claim(of=name, over="plain", bound="at most", statistic="median ratio", target=kind.ratio)
         if is_long
         else Claim(of=name, over="plain", bound="at most", statistic="difference", target=DIFFERENCE_S)
         for name, kind in KINDS.items()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gatewise.bench import Claim, Point, geometric_mean, judge, median_difference, ratio_of_medians
+from gatewise.bench import Claim, Point, geometric_mean, judge, median_difference, median_ratio, ratio_of_medians
 
 
 def lognormal(median, sigma, rounds, seed):
@@ -15,16 +15,32 @@ def test_ratio_without_noise_is_exact():
     assert (estimate.low, estimate.value, estimate.high) == (1.5, 1.5, 1.5)
 
 
+def test_median_ratio_without_noise_is_exact():
+    estimate = median_ratio([3.0] * 9, [2.0] * 9)
+    assert (estimate.low, estimate.value, estimate.high) == (1.5, 1.5, 1.5)
+
+
+def test_median_ratio_is_no_ratio_of_medians():
+    of, over = [1.0, 4.0, 6.0], [1.0, 2.0, 6.0]
+    assert (median_ratio(of, over).value, ratio_of_medians(of, over).value) == (1.0, 2.0)
+
+
 def test_difference_without_noise_is_exact():
     estimate = median_difference([3.0] * 9, [2.5] * 9)
     assert (estimate.low, estimate.value, estimate.high) == (0.5, 0.5, 0.5)
 
 
-def test_difference_is_of_the_same_round():
+@pytest.mark.parametrize(
+    ("estimate", "more", "expected"),
+    [(median_difference, np.add, 0.01), (median_ratio, np.multiply, 1.01)],
+    ids=["difference", "ratio"],
+)
+def test_what_is_taken_round_by_round_is_of_the_same_round(estimate, more, expected):
     shared = np.array(lognormal(1.0, 0.5, 41, 7))  # far more from round to round than between the two
-    paired = median_difference(list(shared + 0.01), list(shared))
-    assert (paired.low, paired.value, paired.high) == pytest.approx((0.01, 0.01, 0.01))
-    shuffled = median_difference(list(shared + 0.01), list(np.random.default_rng(8).permutation(shared)))
+    of = list(more(shared, expected))
+    paired = estimate(of, list(shared))
+    assert (paired.low, paired.value, paired.high) == pytest.approx((expected, expected, expected))
+    shuffled = estimate(of, list(np.random.default_rng(8).permutation(shared)))
     assert shuffled.high - shuffled.low > 0.1
 
 

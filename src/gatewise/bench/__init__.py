@@ -8,7 +8,7 @@ from gatewise.bench.layers import GEMM_SIZE, LayerPair, compare_layers, gemm_flo
 from gatewise.bench.problem import CELLS, GRID, JOBS, QUICK_GRID, Job, Size, parse_size
 from gatewise.bench.record import SCHEMA_VERSION, BenchRecord, Claim, Point
 from gatewise.bench.speed import BenchSettings, conclusion, gflops_per_s, measure_speed
-from gatewise.bench.statistics import Estimate, geometric_mean, median_difference, ratio_of_medians
+from gatewise.bench.statistics import Estimate, geometric_mean, median_difference, median_ratio, ratio_of_medians
 from gatewise.bench.turns import Contestant, Pace, alternate, assert_agreement, take_turns
 from gatewise.bench.verdict import Verdict, judge
 
@@ -40,6 +40,7 @@ __all__ = [
     "judge",
     "measure_speed",
     "median_difference",
+    "median_ratio",
     "parse_size",
     "ratio_of_medians",
     "take_turns",

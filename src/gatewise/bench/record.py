@@ -27,12 +27,13 @@ _VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GATEWISE_", "MALLOC
 class Claim(Part):
     """That one contestant's times relate to another's in a certain way; without a target the figure is only shown.
 
-    A ratio is that of the medians, a difference the median of the rounds' differences.
+    A ratio is that of the medians, a median ratio the median of the rounds' ratios, a difference that of their
+    differences.
     """
 
     of: str
     over: str
-    statistic: Literal["ratio", "difference"] = "ratio"
+    statistic: Literal["ratio", "median ratio", "difference"] = "ratio"
     bound: Literal["at least", "at most"] = "at least"
     target: float | None = None
 

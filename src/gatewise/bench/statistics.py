@@ -52,6 +52,20 @@ def ratio_of_medians(of: Sequence[float], over: Sequence[float], seed: int = 0) 
     return _bootstrap(_rounds_of(of, over), np.divide, seed)
 
 
+def median_ratio(of: Sequence[float], over: Sequence[float], seed: int = 0) -> Estimate:
+    """Return the median of ``of / over`` over the rounds with its bootstrap interval; parameters as `ratio_of_medians`.
+
+    For a ratio so close to 1 that the machine does more to both from one round to the next.
+
+    Examples
+    --------
+    >>> median_ratio([2.0, 9.0, 1.0], [1.0, 4.5, 0.5])
+    Estimate(value=2.0, low=2.0, high=2.0)
+    """
+    of_rounds, over_rounds = _rounds_of(of, over)
+    return _bootstrap((of_rounds / over_rounds)[np.newaxis], lambda median: median, seed)
+
+
 def median_difference(of: Sequence[float], over: Sequence[float], seed: int = 0) -> Estimate:
     """Return the median of ``of - over`` over the rounds with its bootstrap interval; parameters as `ratio_of_medians`.
 

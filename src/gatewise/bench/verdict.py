@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatewise.bench.record import Claim, Point
-from gatewise.bench.statistics import Estimate, median_difference, ratio_of_medians
+from gatewise.bench.statistics import Estimate, median_difference, median_ratio, ratio_of_medians
+
+_ESTIMATES = {"ratio": ratio_of_medians, "median ratio": median_ratio, "difference": median_difference}
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Verdict:
     @property
     def is_no_difference(self) -> bool:
         """Whether the interval of a ratio contains 1."""
-        return self.claim.statistic == "ratio" and self.estimate.contains(1.0)
+        return self.claim.statistic != "difference" and self.estimate.contains(1.0)
 
     @property
     def text(self) -> str:
@@ -61,8 +63,7 @@ def judge(point: Point, claim: Claim) -> Verdict:
     >>> judge(point, claim).text
     'met by 50 %'
     """
-    estimate_of = ratio_of_medians if claim.statistic == "ratio" else median_difference
-    estimate = estimate_of(point.samples[claim.of], point.samples[claim.over])
+    estimate = _ESTIMATES[claim.statistic](point.samples[claim.of], point.samples[claim.over])
     if claim.target is None:
         return Verdict(claim, estimate, None, point.unit)
     margin = estimate.value / claim.target - 1
