@@ -9,14 +9,13 @@ from gatewise._core import tensor_of
 from gatewise._native.activations import Activation, exp, max_ulp, sigmoid, tanh
 from gatewise._native.layer import DirectionKernel, Initial, StepShape, WeightGradients, direction_kernel
 from gatewise._native.stream import make_stream
-from gatewise._native.tensors import RowShapes, are_plain, are_plain_of_shapes, have_shapes
+from gatewise._native.tensors import are_plain, are_plain_of_shapes, have_shapes
 from gatewise._native.threads import is_forked_child, num_threads, serial_in_forked_child
 
 __all__ = [
     "Activation",
     "DirectionKernel",
     "Initial",
-    "RowShapes",
     "StepShape",
     "WeightGradients",
     "are_plain",

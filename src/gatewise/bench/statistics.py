@@ -63,7 +63,7 @@ def median_ratio(of: Sequence[float], over: Sequence[float], seed: int = 0) -> E
     Estimate(value=2.0, low=2.0, high=2.0)
     """
     of_rounds, over_rounds = _rounds_of(of, over)
-    return _bootstrap((of_rounds / over_rounds)[np.newaxis], lambda median: median, seed)
+    return _median(of_rounds / over_rounds, seed)
 
 
 def median_difference(of: Sequence[float], over: Sequence[float], seed: int = 0) -> Estimate:
@@ -77,7 +77,7 @@ def median_difference(of: Sequence[float], over: Sequence[float], seed: int = 0)
     Estimate(value=0.5, low=0.5, high=0.5)
     """
     of_rounds, over_rounds = _rounds_of(of, over)
-    return _bootstrap((of_rounds - over_rounds)[np.newaxis], lambda median: median, seed)
+    return _median(of_rounds - over_rounds, seed)
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -94,6 +94,10 @@ def _rounds_of(of: Sequence[float], over: Sequence[float]) -> NDArray[np.float64
     if len(of) != len(over) or not of:
         raise ValueError(f"both contestants need the same number of samples, got {len(of)} and {len(over)}")
     return np.array([of, over])
+
+
+def _median(values: NDArray[np.float64], seed: int) -> Estimate:
+    return _bootstrap(values[np.newaxis], lambda median: median, seed)
 
 
 def _bootstrap(samples: NDArray[np.float64], combine: Callable[..., NDArray[np.float64]], seed: int) -> Estimate:
