@@ -183,8 +183,8 @@ struct ForwardKernel {
             std::ptrdiff_t first = 0;
             for (std::ptrdiff_t s = block; s < block_end; ++s) {
                 const Walk walk = s % 2 == 0 ? Walk::upwards : Walk::downwards;
-                std::ptrdiff_t last = first;
                 if (progress && projected <= s) projected = wait_for(*progress, s + 1);
+                std::ptrdiff_t last = first;
                 for (std::ptrdiff_t n = share.begin; n < share.end; n += share.stride) last += length_of(call.steps, n, T) > s ? 1 : 0;
                 for (std::ptrdiff_t next; first < last; first = next) {
                     next = first + kStepRows < last ? first + kStepRows : last;
