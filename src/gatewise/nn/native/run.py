@@ -54,7 +54,7 @@ def run_native(
     kind, shape, packed = call.form.kind, _shape_of(call), call.packed
     given = call.given if call.given is None or packed is None else reorder(call.given, packed.sorted_indices)
     output, layers, hidden, cell = call.data, [], [], []
-    references = tuple([ref(total) for total in totals])
+    references = tuple(map(ref, totals))
     for index in range(layer.num_layers):
         if index > 0 and layer.dropout > 0 and layer.training:
             output = _dropout(output, layer.dropout, call)
