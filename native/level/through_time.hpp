@@ -208,6 +208,12 @@ struct ThroughTimeKernel {
         return __builtin_sqrt(lanes[0]);
     }
 
+    // Where the norms of the next step go: they are in memory, and a store that waits for its line holds up all that come after it.
+    GATEWISE_INLINE static void fetch_norms(const Backward<S>& call, std::ptrdiff_t number) {
+        __builtin_prefetch(call.dh_norm + number, 1);
+        if (call.dc_norm) __builtin_prefetch(call.dc_norm + number, 1);
+    }
+
     // The s-th steps of the sequences that have so many; returns how many there are. `own_norms` is where norms go first, if they are of a part's
     // units only.
     static std::ptrdiff_t list_rows(const Backward<S>& call, const Block& block, const Share& share, std::ptrdiff_t s, const Layout& layout, S* own,
@@ -222,6 +228,7 @@ struct ThroughTimeKernel {
             const S* const next_kept = C::kKept == 0 || place.is_first ? nullptr : kept_of(place.before);
             const S* const c_prev = !C::kHasCellState ? nullptr : next_kept ? next_kept + C::kBlocks * H : first_state(call.c_0, n, own + layout.zeros);
             const std::ptrdiff_t two_before = 2 * place.before - place.t;
+            if (call.dh_norm && !own_norms && !place.is_first) fetch_norms(call, row_of(call.steps, place.before, n, N));
             rows[count] = {
                 .dy = call.dy.data ? row_at(call.dy, call.steps, place.t, n) : nullptr,
                 .dkept = call.dkept ? call.dkept + number * C::kKept * H : nullptr,
