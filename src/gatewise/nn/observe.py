@@ -149,8 +149,7 @@ class _ObservedForward:
         native = None if watch.native is None or choose_path(call) != "native" else watch.native
         if isinstance(layer, RecurrentLayer):
             layer.__dict__["path"] = "composite" if native is None else "native"  # as in `RecurrentLayer.forward`
-        is_reached = native is not None and (call.data.requires_grad or _reach_every_state(layer, call))
-        if not is_reached and torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not (native is not None and _reaches_every_state(layer, call)):
             call = _with_differentiable_start(call)
         run = _run_composite(layer, call, watch.observers) if native is None else _run_native(layer, call, native)
         return hand_back(call, run.output, run.final)
@@ -207,17 +206,16 @@ def _run_composite(layer: RNNBase, call: Call, observers: tuple[Observer, ...]) 
     return run
 
 
-def _reach_every_state(layer: RNNBase, call: Call) -> bool:
-    """Whether every state depends on a weight that needs a gradient, from the first step of the first layer on.
+def _reaches_every_state(layer: RNNBase, call: Call) -> bool:
+    """Whether every state depends on something that needs a gradient, from the first step of the first layer on.
 
     A projection does not count: c_t of the first step does not depend on it.
     """
+    if call.data.requires_grad:
+        return True
     num_before_states = 4 if layer.bias else 2
     for row in call.weights[: num_directions(layer)]:
-        for weight in row[:num_before_states]:
-            if weight.requires_grad:
-                break
-        else:
+        if True not in [weight.requires_grad for weight in row[:num_before_states]]:
             return False
     return True
 
