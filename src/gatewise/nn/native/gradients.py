@@ -63,12 +63,8 @@ def gradients(
     grad_x = _memory_like(x) if needs_x else None
     given = _given(cotangents)
     totals = plan.wanted_totals()
-    wants_vectors = wants_norms = False
-    for total in totals:
-        if total.are_norms_only:
-            wants_norms = True
-        else:
-            wants_vectors = True
+    are_norms_only = [total.are_norms_only for total in totals]
+    wants_vectors, wants_norms = False in are_norms_only, True in are_norms_only
     grad_weights: list[Tensor | None] = []
     per_direction = plan.kind.weights_per_direction
     for d in range(plan.kind.num_directions):

@@ -41,12 +41,7 @@ class Plan(NamedTuple):
 
     def wanted_totals(self) -> list[TotalGradients]:
         """Return where total gradients go that somebody still wants."""
-        wanted = []
-        for reference in self.totals:  # a comprehension would be one more frame in every backward
-            total = reference()
-            if total is not None:
-                wanted.append(total)
-        return wanted
+        return [total for reference in self.totals if (total := reference()) is not None]
 
     def initial_state(self, x: Tensor, h_0: Tensor | None, c_0: Tensor | None) -> State:
         """Return the states before the first step (D, N, ...), zeros like x where none were given."""
