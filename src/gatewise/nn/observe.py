@@ -214,10 +214,10 @@ def _reaches_every_state(layer: RNNBase, call: Call) -> bool:
     if call.data.requires_grad:
         return True
     num_before_states = 4 if layer.bias else 2
-    for row in call.weights[: num_directions(layer)]:
-        if True not in [weight.requires_grad for weight in row[:num_before_states]]:
-            return False
-    return True
+    return all(
+        True in [weight.requires_grad for weight in row[:num_before_states]]
+        for row in call.weights[: num_directions(layer)]
+    )
 
 
 def _with_differentiable_start(call: Call) -> Call:

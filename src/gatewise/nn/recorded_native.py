@@ -45,8 +45,7 @@ class NativeCall(RecordedCall):
                 *others, last = run.layers
                 self._layers = [*others, LayerValues(last.output.clone(), last.kept)]
             self._call = call.detached(self._layers[-1].output)
-            # As `_versions_now`, and one function less at every step.
-            self._versions = versions_of([self._layers[-1].output], *call.weights)
+            self._versions = self._versions_now()
 
     def _read_gradients(self) -> RecordedGradients | None:
         if self._totals is None:
