@@ -32,11 +32,11 @@ HiddenState = Tensor | tuple[Tensor, Tensor]
 class Call:
     """What a layer was asked to compute; made once and not changed."""
 
-    # (T, N, I), or (R, I) as it came packed: the steps of all sequences, R together. In a detached call its stand-in.
+    # (T, N, I), or (R, I) as it came packed: the steps of all sequences, R together. In a recorded call its stand-in.
     data: Tensor
     given: State | None  # the initial states, hidden (L*D, N, P), cell (L*D, N, H); None: zeros
     form: Form  # of the layer
-    # Of each of the L*D rows, in torch's order; read once, since some have to be computed. Empty in a detached call.
+    # Of each of the L*D rows, in torch's order; read once, since some have to be computed. Empty in a recorded call.
     weights: list[list[Tensor]]
     lengths: Tensor | None  # (N,) int64 on the CPU, 0..T; None: every sequence has all T steps
     is_batched: bool
@@ -56,16 +56,6 @@ class Call:
         kind, rows = self.form.kind, (self.form.num_rows, self.num_sequences)
         hidden = self.data.new_zeros(*rows, kind.state_size)
         return State(hidden, None if kind.cell_size is None else self.data.new_zeros(*rows, kind.cell_size))
-
-    def detached(self, rows: Tensor) -> Call:
-        """Return the call for later: without graph and weights, and its own of what its caller may change meanwhile.
-
-        Of the input only steps, sequences and type are needed then, so values (T, N, *) or (R, *) that are kept anyway,
-        the detached `rows`, stand in for it.
-        """
-        packed = None if self.packed is None else self.packed._replace(data=rows)
-        given = None if self.given is None else self.given.map(lambda state: state.detach().clone())
-        return Call(rows, given, self.form, [], self.lengths, self.is_batched, self.is_batch_first, packed)
 
     @property
     def num_sequences(self) -> int:

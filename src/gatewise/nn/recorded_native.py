@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import RNNBase
 
 from gatewise.cells import State
+from gatewise.nn.call import Call
 from gatewise.nn.native import LayerValues, NativeRun, TotalGradients
 from gatewise.nn.ragged import last_states
 from gatewise.nn.recorded_call import RecordedCall
@@ -35,22 +37,23 @@ class NativeCall(RecordedCall):
     """
 
     def __init__(self, layer: RNNBase, run: NativeRun, has_values: bool, totals: TotalGradients | None) -> None:
-        call, has_graph = run.call, run.output.requires_grad
-        self._has_values, self._totals, self._has_graph = has_values, totals, has_graph
-        self._has_cell_state = call.form.kind.cell_size is not None
+        call = run.call
+        self._totals, self._has_graph, self._form = totals, run.output.requires_grad, call.form
         self._packed = None if call.packed is None else call.packed._replace(data=call.data.new_empty(0))
+        self._has_values = has_values
         if has_values:
             self._layer, self._layers, self._weights = layer, run.layers, call.weights
-            if not has_graph:  # nothing speaks against the caller's writing in the output
+            if not self._has_graph:  # nothing speaks against the caller's writing in the output
                 *others, last = run.layers
                 self._layers = [*others, LayerValues(last.output.clone(), last.kept)]
-            self._call = call.detached(self._layers[-1].output)
-            self._versions = self._versions_now()
+            given = None if call.given is None else call.given.map(lambda state: state.detach().clone())
+            self._presented = given, call.lengths, call.is_batched, call.is_batch_first
+            self._versions = versions_of([self._layers[-1].output], *call.weights)
 
     def _read_gradients(self) -> RecordedGradients | None:
         if self._totals is None:
             return None
-        return KernelGradients(self._totals, self._packed, self._has_cell_state, self._has_graph)
+        return KernelGradients(self._totals, self._packed, self._form.kind.cell_size is not None, self._has_graph)
 
     def _make_trace(self) -> Trace | None:
         """Return states and gates, a copy of its own where the caller has them too."""
@@ -59,9 +62,16 @@ class NativeCall(RecordedCall):
         self._check_unchanged()
         with torch.inference_mode(False):  # what is made in that mode can never take part in a gradient
             layers = [*self._layers[:-1], LayerValues(self._layers[-1].output.clone(), self._layers[-1].kept)]
-            rows = values_of_native(layers, self._call, equations_of(self._layer), num_directions(self._layer))
+            call = self._call_of(layers[-1].output)
+            rows = values_of_native(layers, call, equations_of(self._layer), num_directions(self._layer))
             weights = TracedWeights.of_versions(self._layer, in_one_list(self._weights), self._versions[1:])
-            return collect(self._layer, self._call, layers[-1].output, self._final(rows), rows, weights)
+            return collect(self._layer, call, layers[-1].output, self._final(call, rows), rows, weights)
+
+    def _call_of(self, output: Tensor) -> Call:
+        """Return the call without graph and weights; of the input a trace needs the shape alone, which `output` has."""
+        given, lengths, is_batched, is_batch_first = self._presented
+        packed = None if self._packed is None else self._packed._replace(data=output)
+        return Call(output, given, self._form, [], lengths, is_batched, is_batch_first, packed)
 
     def _versions_now(self) -> list[int | None]:
         """Return the version counters of the output and of all weights."""
@@ -89,9 +99,9 @@ class NativeCall(RecordedCall):
             are_same = state["_versions"]
             self._versions = [now if same else -1 for now, same in zip(self._versions_now(), are_same, strict=True)]
 
-    def _final(self, rows: list[RowValues]) -> State:
+    def _final(self, call: Call, rows: list[RowValues]) -> State:
         """Return h_n and c_n, which the caller may have changed."""
-        initial, lengths, directions = self._call.initial, self._call.lengths, num_directions(self._layer)
+        initial, lengths, directions = call.initial, call.lengths, num_directions(self._layer)
         hidden, cell = [], []
         for index, row in enumerate(rows):
             is_reverse = index % directions == 1

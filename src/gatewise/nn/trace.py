@@ -179,8 +179,13 @@ class TracedWeights(NamedTuple):
 
 def versions_of(*rows: Sequence[Tensor]) -> list[int | None]:
     """Return autograd's counts of the changes made in place to the tensors of some rows, None where it keeps none."""
+    versions: list[int | None] = []
     try:
-        return [tensor._version for row in rows for tensor in row]
+        # Every recorded call comes here; behind kernels a comprehension, a function of its own, takes longer.
+        for row in rows:
+            for tensor in row:
+                versions.append(tensor._version)
+        return versions
     except RuntimeError:  # of one made in inference mode; asking first would take twice as long
         return [None if tensor.is_inference() else tensor._version for row in rows for tensor in row]
 
