@@ -2,6 +2,7 @@
 #pragma once
 
 #include "forward.hpp"
+#include "recorded.hpp"
 
 namespace gatewise::GATEWISE_LEVEL {
 
@@ -14,7 +15,7 @@ struct ThroughTimeKernel {
 
     struct Layout : Workspace<S> {
         std::ptrdiff_t K, W_hr;                // among the weights, which begin with W_hh
-        std::ptrdiff_t sequences, zeros, dh, dc, m, dc_t, norms;  // in a part's place, which begins with the rows of a step
+        std::ptrdiff_t sequences, zeros, dh, dc, m, norms;  // in a part's place, which begins with the rows of a step
 
         Layout(const Sizes& of, const Division& division) {
             K = C::kBlocks * of.H;
@@ -24,8 +25,7 @@ struct ThroughTimeKernel {
             dh = rounded_up(zeros + zeros_of(of), kAlign);                            // [sequences,P]
             dc = rounded_up(dh + sequences * of.P, kAlign);                           // [sequences,H]
             m = rounded_up(dc + (C::kHasCellState ? sequences * of.H : 0), kAlign);   // dL/d(o * tanh(c_t)) [sequences,H], if it is projected
-            dc_t = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);  // a row of dL/dc_t [H], in whole vectors
-            norms = rounded_up(dc_t + (C::kHasCellState ? of.H : 0), kAlign);           // of two steps, over a part of the units [2,2,sequences]
+            norms = rounded_up(m + (of.has_projection ? sequences * of.H : 0), kAlign);  // of two steps, over a part of the units [2,2,sequences]
             const std::ptrdiff_t norms_size = division.shares_units ? 4 * sequences * std::ptrdiff_t{sizeof(double)} / std::ptrdiff_t{sizeof(S)} : 0;
             this->divide(W_hr + (of.has_projection ? Panels<V>::size_of(of.P, of.H) : 0), norms + norms_size, division.parts,
                          division.is_packed_apart ? division.parts : 1);
@@ -94,9 +94,13 @@ struct ThroughTimeKernel {
         for (std::ptrdiff_t s = block.last < longest ? block.last : longest; s-- > block.first;) {
             double* const own_norms = meeting ? layout.norms_of(call.work, part, s) : nullptr;
             const std::ptrdiff_t count = list_rows(call, block, share, s, layout, own, own_norms, rows);
-            for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient(call, rows[k], of_state);
+            with_recorder<V>(call.dh, call.dh_norm, [&]<class Recorder>() {
+                for (std::ptrdiff_t k = 0; k < count; ++k) total_gradient<Recorder>(call, rows[k], of_state);
+            });
             if (C::kMayProject && has_projection) multiply_panels(rows, 0, count, W_hr, W_hr.all(), 0, P, ToUnprojected{});
-            for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients(call, rows[k], units, own + layout.dc_t);
+            with_recorder_of_cell(call, [&]<class Recorder>() {
+                for (std::ptrdiff_t k = 0; k < count; ++k) gate_gradients<Recorder>(call, rows[k], units);
+            });
             if (meeting) meet(*meeting);
             if (meeting && part == 0) add_up_norms(call, layout, division.parts, s, rows, count);
             multiply_panels(rows, 0, count, W_hh, panels, 0, layout.K, ToHidden{C::kFirstRecurrent * H, H, P});
@@ -131,27 +135,46 @@ struct ThroughTimeKernel {
     }
 
     // dh_t, in place of the part of it that came through later steps; the step's own output may add to it.
+    template <class Recorder>
     [[gnu::noinline]] static void total_gradient(const Backward<S>& call, const Row& row, Span of_state) {
         const std::ptrdiff_t P = call.size.P;
-        const auto add = [&](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA {
-            const V dy = call.dy_column == 0 ? splat<V>(*row.dy) : load_upto<V>(row.dy, u, P);
-            store_upto(row.dh, load_upto<V>(row.dh, u, P) + dy, u, P);
+        Recorder recorder({call.dh, row.number, P, row.dh_norm, of_state});
+        S* const dh = row.dh;
+        const S* const dy = row.dy;
+        const auto each = [&](const auto& total) GATEWISE_INLINE_LAMBDA {
+            for_each_vector<V>(of_state.begin, of_state.end, P, [&](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA { recorder.take(u, total(u)); });
         };
-        if (row.dy) for_each_vector<V>(of_state.begin, of_state.end, P, add);
-        if (call.dh.data) record(row.dh, of_state, P, call.dh, row.number);
-        if (row.dh_norm) *row.dh_norm = norm(row.dh + of_state.begin, of_state.end - of_state.begin);
+        const auto with = [dh, P](V output, std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA {
+            const V total = load_upto<V>(dh, u, P) + output;
+            store_upto(dh, total, u, P);
+            return total;
+        };
+        if (!dy) {
+            if (Recorder::kTakes) each([=](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA { return load_upto<V>(dh, u, P); });
+        } else if (call.dy_column == 0) {
+            each([=, all = splat<V>(*dy)](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA { return with(upto(all, u, P), u); });
+        } else {
+            each([=](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA { return with(load_upto<V>(dy, u, P), u); });
+        }
+        recorder.end();
     }
 
-    [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row, Span units, S* dc_t) {
+    // Without a cell state there is no dc_t.
+    template <class Run>
+    GATEWISE_INLINE static void with_recorder_of_cell(const Backward<S>& call, const Run& run) {
+        if constexpr (C::kHasCellState) return with_recorder<V>(call.dc, call.dc_norm, run);
+        run.template operator()<Unrecorded<V>>();
+    }
+
+    template <class Recorder>
+    [[gnu::noinline]] static void gate_gradients(const Backward<S>& call, const Row& row, Span units) {
         const std::ptrdiff_t H = call.size.H;
-        const bool is_wanted = C::kHasCellState && (call.dc.data || row.dc_norm);
+        Recorder recorder({call.dc, row.number, H, row.dc_norm, units});
         const S* const dh = call.size.has_projection ? row.dm : row.dh;
         for_each_vector<V>(units.begin, units.end, H, [&](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA {
-            const V dc = C::backward(row, load_upto<V>(dh, u, H), u, H);
-            if (is_wanted) store(dc_t + u, dc);
+            recorder.take(u, C::backward(row, load_upto<V>(dh, u, H), u, H));
         });
-        if (C::kHasCellState && call.dc.data) record(dc_t, units, H, call.dc, row.number);
-        if (C::kHasCellState && row.dc_norm) *row.dc_norm = norm(dc_t + units.begin, units.end - units.begin);
+        recorder.end();
     }
 
     // The norms of a step's rows, from those over each part's units.
@@ -169,43 +192,6 @@ struct ThroughTimeKernel {
             if (rows[k].dh_norm) call.dh_norm[rows[k].number] = all(rows[k].dh_norm);
             if (rows[k].dc_norm) call.dc_norm[rows[k].number] = all(rows[k].dc_norm);
         }
-    }
-
-    // A part of a row [n] of total gradients, for somebody who reads it when all is done.
-    GATEWISE_INLINE static void record(const S* row, Span part, std::ptrdiff_t n, const Rows<S>& to, std::ptrdiff_t number) {
-        S* const place = to.row(number);
-        const bool are_lines = to.stride % kAlign == 0 && part.begin % kAlign == 0 && reinterpret_cast<std::uintptr_t>(to.data) % 64 == 0;
-        if (!are_lines) return copy(row + part.begin, place + part.begin, part.end - part.begin);
-        for_each_vector<V>(part.begin, part.end, n, [&](std::ptrdiff_t u) GATEWISE_INLINE_LAMBDA { stream(place + u, load_upto<V>(row, u, n)); });
-        if (part.begin >= part.end) return;  // a part has no units where there are more parts than lines
-        for (std::ptrdiff_t u = rounded_up(part.end, kLanes<V>); u < rounded_up(part.end, kAlign); u += kLanes<V>) stream(place + u, V{});
-    }
-
-    // In double: the square of a vanishing gradient is no float any more.
-    static double norm(const S* values, std::ptrdiff_t n) {
-        constexpr int kParts = kLanes<V> / kLanes<F64>;
-        Array<F64, kParts> sums{};
-        const auto add = [&](const S* from) {
-            for (int i = 0; i < kParts; ++i) {
-                const F64 part = load_as_double(from + i * kLanes<F64>);
-                sums[i] = fma(part, part, sums[i]);
-            }
-        };
-        std::ptrdiff_t u = 0;
-        for (; u + kLanes<V> <= n; u += kLanes<V>) add(values + u);
-        if (u < n) {
-            S rest[kLanes<V>];
-            store(rest, load_first<V>(values + u, n - u));
-            add(rest);
-        }
-        for (int i = 1; i < kParts; ++i) sums[0] += sums[i];
-        // Halves added to halves: one after the other, the lanes would wait for each other longer than the row takes.
-        double lanes[kLanes<F64>];
-        store(lanes, sums[0]);
-        for (std::ptrdiff_t half = kLanes<F64> / 2; half > 0; half /= 2) {
-            for (std::ptrdiff_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-        }
-        return __builtin_sqrt(lanes[0]);
     }
 
     // Where the norms of the next step go: they are in memory, and a store that waits for its line holds up all that come after it.

@@ -185,6 +185,15 @@ GATEWISE_INLINE void store_upto(Scalar<V>* array, V v, std::ptrdiff_t i, std::pt
     }
 }
 
+// v as the elements i .. of an array of n; lanes past its end are zero.
+template <class V>
+GATEWISE_INLINE V upto(V v, std::ptrdiff_t i, std::ptrdiff_t n) {
+    if (i + kLanes<V> <= n) return v;
+    Scalar<V> lanes[kLanes<V>];
+    store(lanes, v);
+    return load_upto<V>(lanes, 0, n - i);
+}
+
 // Calls visit(u) for each vector of the elements begin .. end - 1 of an array of n; end is n, or whole vectors behind begin. Whole vectors have a
 // loop of their own, in which the compiler leaves out what load_upto and store_upto do at the end of an array.
 template <class V, class Visit>
