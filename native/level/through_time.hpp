@@ -12,6 +12,7 @@ struct ThroughTimeKernel {
     using S = Scalar<V>;
     using Row = BackwardRow<S>;
     static constexpr std::ptrdiff_t kAlign = Workspace<S>::kAlign;
+    static_assert(Panels<V>::kWidth % kAlign == 0, "a part's units begin with a line, or they could not be streamed");
 
     struct Layout : Workspace<S> {
         std::ptrdiff_t K, W_hr;                // among the weights, which begin with W_hh

@@ -48,7 +48,7 @@ class NativeCall(RecordedCall):
                 self._layers = [*others, LayerValues(last.output.clone(), last.kept)]
             given = None if call.given is None else call.given.map(lambda state: state.detach().clone())
             self._presented = given, call.lengths, call.is_batched, call.is_batch_first
-            self._versions = versions_of([self._layers[-1].output], *call.weights)
+            self._versions = self._versions_now()
 
     def _read_gradients(self) -> RecordedGradients | None:
         if self._totals is None:
