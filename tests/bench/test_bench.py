@@ -119,6 +119,10 @@ def test_contestants_alternate_run_by_run():
     assert set(rounds) == {("a", "b"), ("b", "a")}
 
 
+def test_visits_together_take_what_one_would():
+    assert Pace(seconds=12.0, min_rounds=7, max_rounds=150).shared_by(4) == Pace(3.0, min_rounds=2, max_rounds=38)
+
+
 @pytest.mark.parametrize("measure", [take_turns, alternate])
 def test_rounds_are_bounded(measure):
     samples = measure([Contestant("a", lambda: None)], Pace(seconds=60.0, max_rounds=5))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gatewise.bench import BenchRecord, Claim, Point, Size
+from gatewise.bench import BenchRecord, Claim, Pace, Point, Size
 
 BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 SIZES = Size(1, 2, 3, 4), Size(5, 6, 7, 8)
@@ -101,3 +101,17 @@ def test_every_table_has_its_own_name_and_says_its_aim():
     tables = [m.TABLE for m in (double, imports, layers, memory, neighbours, ragged, recording, subnormals)]
     assert len({table.name for table in tables}) == len(tables)
     assert all("target" in table.text for table in tables)
+
+
+def test_a_recording_s_point_has_the_rounds_of_all_visits():
+    from performance import recording
+    from performance.table import Part
+
+    sizes = Size(1, 2, 3, 4), Size(2, 3, 1, 5)
+    part = Part("RNN", sizes, Pace(seconds=0.0, min_rounds=2 * recording.VISITS))
+    measured = list(recording.measure(part))
+    jobs = "training, a recording a step", "training in one recording"
+    assert [(point.size, point.job) for point in measured] == [(size, job) for size in sizes for job in jobs]
+    for point in measured:
+        assert {"plain", *recording.KINDS} <= set(point.samples)
+        assert {len(taken) for taken in point.samples.values()} == {2 * recording.VISITS}

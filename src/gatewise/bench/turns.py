@@ -47,6 +47,10 @@ class Pace:
     min_rounds: int = 7
     max_rounds: int = 150
 
+    def shared_by(self, visits: int) -> Pace:
+        """Return the pace of one of several visits that together take as long."""
+        return Pace(self.seconds / visits, math.ceil(self.min_rounds / visits), math.ceil(self.max_rounds / visits))
+
 
 def assert_agreement(
     name: str, actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float | None = None
