@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Literal, NamedTuple
 
 from torch.nn import RNNBase
@@ -36,13 +38,11 @@ KINDS = {
 
 
 def measure(part: Part) -> Iterator[Point]:
-    samples: dict[tuple[Size, str], dict[str, list[float]]] = {}
-    for _ in range(VISITS):
-        for size in part.sizes:
-            for job, taken in visit(part, size):
-                of_job = samples.setdefault((size, job), {})
-                for name, seconds in taken.items():
-                    of_job.setdefault(name, []).extend(seconds)
+    samples: defaultdict[tuple[Size, str], defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for _, size in product(range(VISITS), part.sizes):
+        for job, taken in visit(part, size):
+            for name, seconds in taken.items():
+                samples[size, job][name] += seconds
     for (size, job), of_job in samples.items():
         yield point(part.cell, size, job, of_job)
 
